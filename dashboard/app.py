@@ -19,7 +19,7 @@ from starlette.routing import Route  # noqa: E402
 
 from dashboard import lifespan  # noqa: E402
 from dashboard.components import plotlyjs  # noqa: E402
-from dashboard.server import host_guard, live_route, media_routes, streamlit_assets  # noqa: E402
+from dashboard.server import component_scripts, host_guard, live_route, media_routes, streamlit_assets  # noqa: E402
 from dashboard.server.maps.routes import routes as map_routes  # noqa: E402
 
 
@@ -29,7 +29,7 @@ def redirect_home(request: Request) -> RedirectResponse:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}")
 
 
-OWN_ROUTES = [*map_routes, *media_routes.routes, *plotlyjs.routes, *live_route.routes]
+OWN_ROUTES = [*map_routes, *media_routes.routes, *plotlyjs.routes, *component_scripts.routes, *live_route.routes]
 
 app = st.App(
     Path(__file__).with_name("router.py"),

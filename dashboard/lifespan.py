@@ -1,8 +1,10 @@
 """Server start-up work that is done once, so that no visitor waits for it.
 
-Enables TCP_NODELAY, imports all pages, excludes the loaded code from garbage collection, and reads the newest run.
+Enables TCP_NODELAY, spares needless wake-ups of the event loop, imports all pages, excludes the loaded code from
+garbage collection, and reads the newest run.
 """
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -12,7 +14,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from dashboard import tcp_nodelay, views
+from dashboard import event_loop, tcp_nodelay, views
 from dashboard.settings import ServerSettings
 from seglib.errors import SegError
 
@@ -21,6 +23,7 @@ from seglib.errors import SegError
 async def lifespan(_: object) -> AsyncIterator[None]:
     """Lifespan handler of the app: its socket is listening, and no client is connected yet."""
     tcp_nodelay.disable_nagle()
+    event_loop.spare_wakeups(asyncio.get_running_loop())
     import_pages()
     freeze_gc()
     start_reading(ServerSettings.read().store)

@@ -57,11 +57,10 @@ ICON = Path(__file__).with_name("icon.svg")
 
 
 def main() -> None:
-    st.set_page_config(page_title=layout.PRODUCT, page_icon=ICON, layout="wide")
-    layout.load_style()
     all_pages = {title: _page(title, default=title == next(iter(VIEWS))) for title in (*VIEWS, *TOOLS)}
     chosen = st.navigation(list(all_pages.values())).title
-    layout.document_title(chosen)
+    st.set_page_config(page_title=layout.page_title(chosen), page_icon=ICON, layout="wide")
+    layout.load_style()
     session.read_url(chosen)
     if (target := session.pop_target_page()) in all_pages and target != chosen:
         st.switch_page(all_pages[str(target)], query_params=query_params(session.view()))

@@ -99,4 +99,4 @@ def _decode_folders(text: str) -> tuple[Path, ...]:
 
 def with_base_path(path: str) -> str:
     """Return the URL path of one of our own routes, including the base path."""
-    return ServerSettings.read().base_path + path
+    return os.environ.get(_BASE, "") + path

@@ -1,7 +1,7 @@
 """Helpers shared by the page components: their files, values sent by the browser, and the menu of figures."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.formatting import slug
+from dashboard.server import component_scripts
 from dashboard.state import session
 from seglib.data.image import is_image_id
 
@@ -33,8 +34,20 @@ class _Card:
 _card: ContextVar[_Card] = ContextVar("card")
 
 
-def read_assets(*names: str) -> str:
-    """Return these files of this folder, joined; scripts joined in this way form one module."""
+def register_component(
+    name: str, *, js: Sequence[str], css: Sequence[str] = (), isolate_styles: bool = True
+) -> Callable[..., Any]:
+    """Register a component made of these files of this folder, and return the function that draws it.
+
+    The scripts form one module, which the browser loads by its URL.
+    """
+    address = component_scripts.register_script(name, _read(js))
+    return st.components.v2.component(
+        name, css=_read(css) or None, js=component_scripts.import_statement(address), isolate_styles=isolate_styles
+    )
+
+
+def _read(names: Sequence[str]) -> str:
     return "\n".join((_HERE / name).read_text("utf-8") for name in names)
 
 

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 
-import streamlit as st
-
 from dashboard.charts.theme import Figure
 from dashboard.components import plotlyjs
-from dashboard.components.base import component_value, figure_menu, read_assets
+from dashboard.components.base import component_value, figure_menu, register_component
 from dashboard.settings import with_base_path
 
 # Not isolated, since plotly.js adds its styles to the page.
-_chart = st.components.v2.component(
+_chart = register_component(
     "seglib_chart",
-    css=read_assets("figure_menu.css"),
-    js=read_assets("dom.js", "paper.js", "figure_menu.js", "chart.js"),
+    css=["figure_menu.css"],
+    js=["dom.js", "paper.js", "figure_menu.js", "chart.js"],
     isolate_styles=False,
 )
 

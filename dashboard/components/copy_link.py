@@ -1,12 +1,8 @@
 """A button that copies the page's URL to the clipboard."""
 
-import streamlit as st
+from dashboard.components.base import register_component
 
-from dashboard.components.base import read_assets
-
-_copy_link = st.components.v2.component(
-    "seglib_copy_link", css=read_assets("copy_link.css"), js=read_assets("dom.js", "copy_link.js")
-)
+_copy_link = register_component("seglib_copy_link", css=["copy_link.css"], js=["dom.js", "copy_link.js"])
 
 
 def copy_link_button(command: str, *, key: str) -> None:

@@ -8,17 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-import streamlit as st
-
-from dashboard.components.base import as_image_id, component_value, read_assets
+from dashboard.components.base import as_image_id, component_value, register_component
 from seglib.classes import BACKGROUND
 
 MAX_SHOWN_CLASSES = 16
 """Maximum number of classes in a legend before the visitor asks for the others."""
 
-_gallery = st.components.v2.component(
-    "seglib_gallery", css=read_assets("gallery.css"), js=read_assets("dom.js", "gallery.js")
-)
+_gallery = register_component("seglib_gallery", css=["gallery.css"], js=["dom.js", "gallery.js"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +120,7 @@ def gallery(
     a page (see `read_opened_id`), `on_similar` after a click on its button for similar photos (see `read_similar_id`).
     """
     data = {
-        "tiles": [asdict(tile) for tile in tiles],
+        "tiles": [vars(tile) for tile in tiles],
         "legend": [list(entry) for entry in legend.shown],
         "more_classes": [list(entry) for entry in legend.more],
         "look": asdict(look),

@@ -26,9 +26,14 @@ def load_style() -> None:
     st.html(_STYLE)
 
 
+def page_title(*parts: str) -> str:
+    """Return the title of the browser's tab: `cat.41.jpg · Image · Segmentation dashboard`."""
+    return " · ".join([*parts, PRODUCT])
+
+
 def document_title(*parts: str) -> None:
-    """Set the title of the browser's tab: `cat.41.jpg · Image · Segmentation dashboard`."""
-    st.set_page_config(page_title=" · ".join([*parts, PRODUCT]))
+    """Replace the title of the browser's tab by one with these parts."""
+    st.set_page_config(page_title=page_title(*parts))
 
 
 def failure_page(title: str, sentence: str, to: str = "") -> None:

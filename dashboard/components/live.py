@@ -9,17 +9,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
-import streamlit as st
-
 from dashboard.charts.theme import shared_colours
-from dashboard.components.base import component_value, read_assets
+from dashboard.components.base import component_value, register_component
 from dashboard.components.viewer import ViewerRun
 from dashboard.server import live_route
 from dashboard.settings import with_base_path
 
-_live = st.components.v2.component(
-    "seglib_live", css=read_assets("live.css"), js=read_assets("dom.js", "viewer_masks.js", "live.js")
-)
+_live = register_component("seglib_live", css=["live.css"], js=["dom.js", "viewer_masks.js", "live.js"])
 
 _KEPT_PREFIX = "data:image/jpeg;base64,"
 

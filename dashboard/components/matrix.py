@@ -1,17 +1,15 @@
 """A table of numbers whose cells can be clicked, such as a confusion matrix, with a menu that saves it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import streamlit as st
-
-from dashboard.components.base import component_value, figure_menu, read_assets
+from dashboard.components.base import component_value, figure_menu, register_component
 from seglib.query.export import csv_text
 
-_matrix = st.components.v2.component(
+_matrix = register_component(
     "seglib_matrix",
-    css=read_assets("figure_menu.css", "matrix.css"),
-    js=read_assets("dom.js", "paper.js", "figure_menu.js", "matrix_picture.js", "matrix.js"),
+    css=["figure_menu.css", "matrix.css"],
+    js=["dom.js", "paper.js", "figure_menu.js", "matrix_picture.js", "matrix.js"],
 )
 
 _AXES = " \\ "
@@ -48,7 +46,7 @@ def matrix(
     data = {
         "corner": corner,
         "columns": list(columns),
-        "rows": [{"name": name, "cells": [asdict(cell) for cell in cells]} for name, cells in rows],
+        "rows": [{"name": name, "cells": [vars(cell) for cell in cells]} for name, cells in rows],
         "menu": figure_menu() | {"table": table or _table_of_cells(corner, columns, rows)},
     }
     _matrix(key=key, data=data, on_cell_change=on_cell)

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 
-import streamlit as st
-
 from dashboard.components import plotlyjs
-from dashboard.components.base import read_assets
+from dashboard.components.base import register_component
 from dashboard.settings import with_base_path
 
-_ready_signal = st.components.v2.component("seglib_drawn", js=read_assets("ready_signal.js"))
+_ready_signal = register_component("seglib_drawn", js=["ready_signal.js"])
 
 
 def ready_signal(*, key: str, on_ready: Callable[[], None]) -> None:

@@ -6,11 +6,9 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard.components.base import component_value, read_assets
+from dashboard.components.base import component_value, register_component
 
-_table = st.components.v2.component(
-    "seglib_run_table", css=read_assets("run_table.css"), js=read_assets("dom.js", "run_table.js")
-)
+_table = register_component("seglib_run_table", css=["run_table.css"], js=["dom.js", "run_table.js"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,17 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-import streamlit as st
-
 from dashboard.charts.theme import class_colours, shared_colours
-from dashboard.components.base import as_image_id, component_value, read_assets
+from dashboard.components.base import as_image_id, component_value, register_component
 from dashboard.state.view import DIFFERENCE_MODES, URL_KEYS, View
 from seglib.masks.difference import CATEGORIES, Category
 
-_viewer = st.components.v2.component(
+_viewer = register_component(
     "seglib_viewer",
-    css=read_assets("viewer.css"),
-    js=read_assets("dom.js", "viewer_masks.js", "viewer_difference.js", "viewer.js"),
+    css=["viewer.css"],
+    js=["dom.js", "viewer_masks.js", "viewer_difference.js", "viewer.js"],
 )
 
 

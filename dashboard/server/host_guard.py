@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dashboard.settings import LOOPBACK_NAMES, ServerSettings
 
-OWN_PREFIXES = ("/media-api/", "/chart-script/", "/live-api/")
+OWN_PREFIXES = ("/media-api/", "/chart-script/", "/component-script/", "/live-api/")
 """Prefixes of our own routes, with or without the base path of a reverse proxy."""
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -17,6 +17,7 @@ import streamlit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import get_option
 
+from dashboard.server import component_scripts
 from dashboard.settings import with_base_path
 
 _STATIC = Path(streamlit.__file__).parent / "static"
@@ -28,6 +29,12 @@ PRELOADED_WIDGETS: tuple[str, ...] = (
     *("Slider", "TextInput", "Pagination"),
 )
 """Streamlit scripts for the elements on our pages: file names up to the first dot."""
+
+PRELOADED_COMPONENTS = (
+    *("seglib_chart", "seglib_copy_link", "seglib_expression", "seglib_gallery", "seglib_matrix"),
+    "seglib_photo_strip",
+)
+"""Our own components on the pages that most visitors see first."""
 
 _IMPORT_STATEMENT = re.compile(r"""(?:from|import)\s*["']\./([\w.-]+\.js)["']""")
 """Static imports only: those in `import("./x.js")` may be needed later or never."""
@@ -116,9 +123,9 @@ def head_html() -> bytes:
     """Return the markup that is added to the page's head."""
     config = {"allowedOrigins": get_option("client.allowedOrigins"), "useExternalAuthToken": False}
     server = f"BACKEND_BASE_URL: location.origin + {json.dumps(with_base_path('/'))}, HOST_CONFIG: {json.dumps(config)}"
-    links = (
-        f'<link rel="modulepreload" href="{with_base_path("/static/js/")}{name}">' for name in find_scripts(_STATIC)
-    )
+    scripts = [f"/static/js/{name}" for name in find_scripts(_STATIC)]
+    scripts += component_scripts.addresses(PRELOADED_COMPONENTS)
+    links = (f'<link rel="modulepreload" href="{with_base_path(script)}">' for script in scripts)
     return "".join((f"<script>window.__streamlit = {{{server}}}</script>", *links)).encode()
 
 

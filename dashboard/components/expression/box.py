@@ -3,14 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import streamlit as st
+from dashboard.components.base import register_component
 
-from dashboard.components.base import read_assets
-
-_box = st.components.v2.component(
+_box = register_component(
     "seglib_expression",
-    css=read_assets("expression/box.css"),
-    js=read_assets("dom.js", "expression/completion.js", "expression/box.js"),
+    css=["expression/box.css"],
+    js=["dom.js", "expression/completion.js", "expression/box.js"],
 )
 
 

@@ -7,14 +7,12 @@ never as HTML.
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import streamlit as st
+from dashboard.components.base import as_image_id, component_value, figure_menu, register_component
 
-from dashboard.components.base import as_image_id, component_value, figure_menu, read_assets
-
-_map = st.components.v2.component(
+_map = register_component(
     "seglib_photo_map",
-    css=read_assets("figure_menu.css", "photos/map.css"),
-    js=read_assets("dom.js", "paper.js", "figure_menu.js", "photos/map_points.js", "photos/map.js"),
+    css=["figure_menu.css", "photos/map.css"],
+    js=["dom.js", "paper.js", "figure_menu.js", "photos/map_points.js", "photos/map.js"],
 )
 
 

@@ -6,13 +6,9 @@ Takes plain data and reports the visitor's actions through callbacks. The script
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import streamlit as st
+from dashboard.components.base import as_image_id, component_value, register_component
 
-from dashboard.components.base import as_image_id, component_value, read_assets
-
-_strip = st.components.v2.component(
-    "seglib_photo_strip", css=read_assets("photos/strip.css"), js=read_assets("dom.js", "photos/strip.js")
-)
+_strip = register_component("seglib_photo_strip", css=["photos/strip.css"], js=["dom.js", "photos/strip.js"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,9 @@ Takes plain data and reports the visitor's actions through callbacks. The script
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-import streamlit as st
+from dashboard.components.base import as_image_id, component_value, register_component
 
-from dashboard.components.base import as_image_id, component_value, read_assets
-
-_table = st.components.v2.component(
-    "seglib_photo_table", css=read_assets("photos/table.css"), js=read_assets("dom.js", "photos/table.js")
-)
+_table = register_component("seglib_photo_table", css=["photos/table.css"], js=["dom.js", "photos/table.js"])
 
 
 @dataclass(frozen=True, kw_only=True)

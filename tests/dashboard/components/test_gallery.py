@@ -2,6 +2,7 @@
 
 import pytest
 
+from dashboard.components import base
 from dashboard.components import chart as chart_component
 from dashboard.components import gallery as gallery_component
 from dashboard.components import live as live_component
@@ -17,7 +18,7 @@ def sent(monkeypatch):
     """Pretend that the component `c` sent this."""
 
     def send(name: str, value: object) -> None:
-        monkeypatch.setattr(gallery_component.st, "session_state", {"c": {name: value}})
+        monkeypatch.setattr(base.st, "session_state", {"c": {name: value}})
 
     return send
 

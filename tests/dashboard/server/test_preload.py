@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, StreamingRespon
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from dashboard.server import streamlit_assets
+from dashboard.server import component_scripts, streamlit_assets
 from dashboard.settings import ServerSettings
 
 SCRIPTS = {
@@ -19,6 +19,11 @@ SCRIPTS = {
     "PlotlyChart.9.js": "",
     "Unused.5.js": "",
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_components(monkeypatch):
+    monkeypatch.setattr(component_scripts, "_scripts", {})
 
 
 @pytest.fixture

@@ -152,7 +152,7 @@ def went(app: AppTest, image_id: str, **look: object) -> AppTest:
 
 def test_what_the_viewer_sends_is_checked(monkeypatch):
     def send(value: object) -> None:
-        monkeypatch.setattr("dashboard.components.gallery.st.session_state", {"viewer": {"go": value}})
+        monkeypatch.setattr("dashboard.components.base.st.session_state", {"viewer": {"go": value}})
 
     send({"image": "a" * 32, "look": LOOK | {"opacity": 120, "hidden": ["dog", "cat", "dog"]}})
     look = ViewerLook(overlay=True, opacity=100, outline=False, uncertainty=False, names=False, hidden=("cat", "dog"))
