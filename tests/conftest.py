@@ -34,10 +34,10 @@ WORKER_GB = 2
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """A worker per core, as far as memory reaches; with more of them, a click comes before its page has settled."""
+    """One more than there are cores, as far as memory reaches, since tests that drive a browser often wait for it."""
     by_memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // (WORKER_GB * 2**30)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, by_memory, MOST_WORKERS))
+    return max(1, min(cores + 1, by_memory, MOST_WORKERS))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -49,7 +49,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 LONGEST_FIRST = ("test_accessibility", "test_dashboard", "test_viewer", "test_runs", "test_crossfilter", "test_compare")
 """Of the files that drive a browser: a long one that begins last keeps a worker busy while the others are done."""
 
-SAME_SAMPLE = {"test_accessibility", "test_dashboard", "test_viewer"}
+BROWSER_TESTS = "tests/e2e/"
+
+SAME_SAMPLE = {"test_dashboard", "test_viewer"}
 """These files look at one analysis of the sample, which takes as long as a test: they stay on one worker."""
 
 
@@ -69,7 +71,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
     """Which tests stay together on a worker. Those of a file do, so that its fixtures are made once; the campaigns of
-    faults share nothing, and each goes to the next free worker.
+    faults share nothing, and each goes to the next free worker. Of three workers or more, the last begins with what
+    drives no browser, to compute while the others wait for theirs.
 
     (The marker `xdist_group` has no effect with pytest-xdist 3.8 under pytest 9.2.)
     """
@@ -80,9 +83,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, _ = nodeid.partition("::")
-            if file.startswith("tests/e2e/") and Path(file).stem in SAME_SAMPLE:
-                return "sample"
+            if file.startswith(BROWSER_TESTS) and Path(file).stem in SAME_SAMPLE:
+                return f"{BROWSER_TESTS}sample"
             return nodeid if file.startswith("tests/reliability/") else file
+
+        def _assign_work_unit(self, node: object) -> None:
+            computes = len(self.nodes) > 2 and node is self.nodes[-1]
+            wanted = next((scope for scope in self.workqueue if scope.startswith(BROWSER_TESTS) != computes), None)
+            if wanted is not None:
+                self.workqueue.move_to_end(wanted, last=False)
+            super()._assign_work_unit(node)
 
     return ByFile(config, log)
 

@@ -20,6 +20,9 @@ FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
+UNOPTIMISED = "--js-flags=--no-opt,--no-maglev"
+"""Most pages do not live long enough for optimised code to pay."""
+
 START_SECONDS = 120
 
 
@@ -159,7 +162,7 @@ def chromium() -> Iterator[object]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        one = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        one = playwright.chromium.launch(executable_path=str(CHROMIUM), args=[*FLAGS, UNOPTIMISED])
         one.new_context(reduced_motion="reduce")
         yield one
         one.close()

@@ -10,11 +10,9 @@ from seglib.cli import main
 from seglib.query.filters import Filters
 from seglib.store.store import Store
 from tests.dashboard.conftest import NASTY
-from tests.e2e.pages import new_page
+from tests.e2e.pages import new_page, settle
 
 pytestmark = pytest.mark.e2e
-
-IDLE = '[data-testid="stApp"][data-test-connection-state="CONNECTED"][data-test-script-state="notRunning"]'
 
 SEEN_PICTURES_ARE_THERE = """() => [...document.querySelectorAll('*')]
   .flatMap(element => element.shadowRoot ? [...element.shadowRoot.querySelectorAll('img')] : [])
@@ -50,15 +48,7 @@ def opened(browser, url: str, *, scheme: str = "light", width: int = 1440, drawn
 def visit(page, url: str, drawn: str = DRAWN) -> None:
     page.goto(url)
     page.wait_for_selector(drawn)
-    settle(page)
-    page.wait_for_selector(".chart-place", state="detached")  # on the first page the charts come last
-    settle(page)
-
-
-def settle(page) -> None:
-    page.wait_for_timeout(200)
-    page.wait_for_selector(IDLE)
-    assert page.get_by_test_id("stException").count() == 0
+    settle(page, last=".chart-place")  # on the first page the charts come last
 
 
 def figure(page, meaning: str) -> str:

@@ -159,9 +159,10 @@ def match_columns(store: "Store", raw: RawFile, source: str, options: ColumnOpti
     """Find the photos of a file that was read, and the types of its columns. Raises `UsageError`."""
     datasets = [store.dataset(options.dataset)] if options.dataset else store.datasets()
     index = PhotoIndex(store.present_files(datasets), {one.name: one.root for one in datasets})
+    known = {one.name: one.type for one in log.list_columns(store)}
+    _check_width(raw, index, options, known)
     found = find_photos(raw, index, options)
     names, notes = _choose_columns(raw, found, index, options)
-    known = {one.name: one.type for one in log.list_columns(store)}
     _check_number(names, known)
     judged, empty = judge_columns(raw, names, options, known)
     if empty:
@@ -235,6 +236,14 @@ def _note_measured(names: Sequence[str]) -> list[str]:
             )
     replaced = [name for name in names if name in exif]
     return [f"In place of what the photos say themselves (EXIF): {list_names(replaced)}."] if replaced else []
+
+
+def _check_width(raw: RawFile, index: PhotoIndex, options: ColumnOptions, known: Mapping[str, ColumnType]) -> None:
+    """Refuse a file that has too many columns whichever of them names the photos, before looking for that one."""
+    if options.columns or raw.is_export or not known.keys().isdisjoint(raw.columns):
+        return
+    used = DATASET_COLUMN in raw.columns and uses_dataset_column(raw, index)
+    _check_number([*raw.columns][1 + used :], known)
 
 
 def _check_number(names: Sequence[str], known: Mapping[str, ColumnType]) -> None:

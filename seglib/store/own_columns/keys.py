@@ -199,6 +199,8 @@ class _Lookup:
         known, _ = self._index.keys(key, with_dataset=False)
         if key != "path" or self._sample_matches(texts, known):
             return texts
+        if not pc.any(pc.match_substring(texts, "/"), min_count=0).as_py():
+            return texts
         cuts = [pc.replace_substring_regex(texts, f"^(?:[^/]*/){{{depth}}}", "") for depth in range(1, _MAX_DEPTH + 1)]
         fitting = [cut for cut in cuts if self._sample_matches(cut, known)]
         if len(fitting) > 1:
@@ -219,8 +221,9 @@ class _Lookup:
         return self._keys[key]
 
     def _sample_matches(self, texts: pa.Array, known: pa.Array) -> bool:
-        chosen = np.unique(np.linspace(0, max(len(texts) - 1, 0), min(_SAMPLE, len(texts))).astype(np.int64))
-        return bool(pc.any(pc.is_in(known, value_set=texts.take(pa.array(chosen))), min_count=0).as_py())
+        if len(texts) > _SAMPLE:
+            texts = texts.take(pa.array(np.unique(np.linspace(0, len(texts) - 1, _SAMPLE).astype(np.int64))))
+        return bool(pc.any(pc.is_in(known, value_set=texts), min_count=0).as_py())
 
     def _find_ambiguous(self, texts: pa.Array, key: str) -> tuple[NDArray[np.bool_], str]:
         """(bool per text: whether several photos have this name, an example)."""

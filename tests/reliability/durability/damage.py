@@ -395,6 +395,6 @@ CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign(DISKS, "disk full (ENOSPC) from some write on", in_own_process(full_disk), 60, 3),
     Campaign(DISKS, "the store is read-only", in_own_process(read_only), 10, 5),
     Campaign(DISKS, "photos vanish or change while they are read", in_own_process(changing_photos), 36, 2),
-    Campaign(ROT, "a flipped bit in a file of the store, or the file truncated", in_own_process(rotten), 78, 5),
+    Campaign(ROT, "a flipped bit in a file of the store, or the file truncated", in_own_process(rotten), 78, 3),
     Campaign(ROT, "a store or a run of a newer version", in_own_process(newer), 20, 2),
 )

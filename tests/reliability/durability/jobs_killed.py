@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 120
 
 
 def killed(tries: int, seed: int, folder: Path) -> CampaignResult:
-    chance, settings = random.Random(seed), _settings(folder, PHOTOS if tries > 1 else PHOTOS // 2)
+    chance, settings = random.Random(seed), _settings(folder, PHOTOS if tries > 1 else PHOTOS // 4)
     title = find_folders(settings.photo_folders)[0]
     request = RunRequest(folder=title.id, title=title.title, model="fcn_mobilenet_v2", resize="64", precision="fp32")
     whole = Jobs(settings)

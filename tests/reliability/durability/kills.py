@@ -238,9 +238,9 @@ RUNS = "Killed and stopped"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     Campaign(
-        RUNS, "`seglib run` killed (SIGKILL) around every write, fsync and rename", in_own_process(run_killed), 90, 6
+        RUNS, "`seglib run` killed (SIGKILL) around every write, fsync and rename", in_own_process(run_killed), 90, 3
     ),
     Campaign(RUNS, "`seglib run` killed from outside at random times", in_own_process(killed_at_random_times), 30, 2),
-    Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", in_own_process(run_stopped), 40, 4),
+    Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", in_own_process(run_stopped), 40, 2),
     Campaign(RUNS, "other commands killed at the same points", in_own_process(others_killed), 40, 5),
 )

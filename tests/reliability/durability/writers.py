@@ -180,6 +180,6 @@ def _as_a_page(path: Path, first: str, expected: str) -> None:
 SECTION = "Concurrent access"
 
 CAMPAIGNS: tuple[Campaign, ...] = (
-    Campaign(SECTION, "two processes write to one store", in_own_process(two_writers), 24, 3),
-    Campaign(SECTION, "ten readers while others write", in_own_process(readers), 14, 3),
+    Campaign(SECTION, "two processes write to one store", in_own_process(two_writers), 24, 2),
+    Campaign(SECTION, "ten readers while others write", in_own_process(readers), 14, 2),
 )

@@ -24,6 +24,7 @@ from seglib.store import tags
 from seglib.store.store import Store
 from tests.annotated import open_drawn
 from tests.dashboard.conftest import draw_truth, fill_store, real_id
+from tests.e2e import pages
 from tests.e2e.conftest import CHROMIUM, FLAGS, Server
 from tests.reliability.harness.ledger import Campaign, CampaignResult
 
@@ -105,6 +106,7 @@ def in_pages(tries: int, _seed: int, folder: Path) -> CampaignResult:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
             page = browser.new_context(viewport={"width": 1440, "height": 2600}).new_page()
+            page.add_init_script(pages.WATCH)
             page.on("dialog", lambda dialog: dialog.dismiss())
             for address in _addresses(runs)[:tries]:
                 page.goto(server.url + address)
@@ -201,17 +203,13 @@ def _addresses(runs: list[str]) -> list[str]:
 
 
 def _settle(page: Any) -> None:
-    page.wait_for_selector('[data-testid="stApp"][data-test-connection-state="CONNECTED"]', timeout=60_000)
-    page.wait_for_timeout(600)
-    page.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=60_000)
     page.wait_for_selector('[data-testid="stMain"] [data-testid="stElementContainer"]', timeout=60_000)
-    page.wait_for_selector(".chart-place", state="detached", timeout=60_000)
+    pages.settle(page, last=".chart-place")
     deadline = time.monotonic() + 6
     wanted = page.locator("[class*=st-key-chart-]").count()
     while page.locator(".js-plotly-plot").count() < wanted and time.monotonic() < deadline:
         page.wait_for_timeout(200)
-    page.wait_for_timeout(400)
-    assert page.get_by_test_id("stException").count() == 0, page.url
+    pages.settle(page)
 
 
 def _hover(page: Any) -> int:

@@ -223,9 +223,9 @@ def _describe_failures(reasons: Counter[str]) -> str:
 
 SECTION = "Hostile images"
 CAMPAIGNS = (
-    Campaign(SECTION, "mutated files, bombs and endless files, real workers with a fake model", fuzzed, 5200, 130),
-    Campaign(SECTION, "mutated files through `seglib run` with the bundled FCN", whole, 400, 10),
+    Campaign(SECTION, "mutated files, bombs and endless files, real workers with a fake model", fuzzed, 5200, 65),
+    Campaign(SECTION, "mutated files through `seglib run` with the bundled FCN", whole, 400, 6),
     Campaign(SECTION, "the largest images allowed, in a few hundred kB", largest, 6, 1),
-    Campaign(SECTION, "mutated uploads on Try, more at once than the limit", uploads, 300, 50),
-    Campaign(SECTION, "hostile masks for `evaluate` and `import-masks`", masks, 1000, 100),
+    Campaign(SECTION, "mutated uploads on Try, more at once than the limit", uploads, 300, 25),
+    Campaign(SECTION, "hostile masks for `evaluate` and `import-masks`", masks, 1000, 50),
 )

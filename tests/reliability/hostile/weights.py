@@ -272,6 +272,6 @@ def _environment(**values: str) -> Iterator[None]:
 SECTION = "Hostile weights"
 CAMPAIGNS = (
     Campaign(SECTION, "handcrafted checkpoints: code, bombs, nonsense, wrong models, NaN", by_hand, 100, 100),
-    Campaign(SECTION, "the bundled checkpoint with flipped bits and missing bytes", mutated, 500, 20),
+    Campaign(SECTION, "the bundled checkpoint with flipped bits and missing bytes", mutated, 500, 10),
     Campaign(SECTION, "another file in torch's download cache", tampered, 12, 6),
 )

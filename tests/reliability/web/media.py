@@ -313,7 +313,7 @@ def _free_port() -> int:
 
 SECTION = "Web server"
 CAMPAIGNS = (
-    Campaign(SECTION, "requests for files outside the store", requested, 1500, 200),
+    Campaign(SECTION, "requests for files outside the store", requested, 1500, 100),
     Campaign(SECTION, "foreign host names, foreign pages, uploads without the token", foreign, 90, 15),
     Campaign(SECTION, "behind the documented nginx, with a login, below a path", proxied, 20, 2, needs="nginx"),
 )

@@ -288,3 +288,13 @@ def test_a_store_takes_two_hundred_columns(known):
     with pytest.raises(UsageError, match="201 own columns, with the 200 that the store has"):
         add(known, text, columns=("c249",))
     add(known, text, columns=("c0",))
+
+
+def test_too_many_columns_are_counted_without_those_that_name_the_photos(known):
+    names = ",".join(f"c{n}" for n in range(300))
+    add(known, "path,weather\ncats/a.jpg,rain\n")
+    dataset = known.datasets()[0].name
+    for key, cells in (("path", "cats/a.jpg"), ("path,dataset", f"cats/a.jpg,{dataset}"), ("x,dataset", "a,b")):
+        number = 302 if key == "x,dataset" else 301  # this one names no dataset of the store
+        with pytest.raises(UsageError, match=f"be {number} own columns, with the 1 that the store has"):
+            add(known, f"{key},{names}\n{cells}{',1' * 300}\n")
