@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,17 +59,10 @@ class ServerSettings:
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
         environment = os.environ if environment is None else environment
-        data = _decode_folders(environment.get(_DATA, ""))
-        names = environment.get(_NAMES, " ".join(LOOPBACK_NAMES)).split()
-        return cls(
-            store=Path(environment.get(_STORE) or DEFAULT_STORE),
-            photo_folders=data or (default_folder(),),
-            folders_named=bool(data) and environment.get(_NAMED) != "0",
-            models=tuple(json.loads(environment.get(_MODELS) or "[]")),
-            host_names=tuple(names),
-            base_path=environment.get(_BASE, ""),
-            local_only=environment.get(_LOCAL) == "1",
-        )
+        names = environment.get(_NAMES, " ".join(LOOPBACK_NAMES))  # set to nothing, any name is accepted
+        others = (environment.get(name, "") for name in (_STORE, _DATA, _NAMED, _MODELS, _BASE, _LOCAL))
+        settings = _parse((names, *others))
+        return settings if settings.photo_folders else replace(settings, photo_folders=(default_folder(),))
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment variables from which `ServerSettings.read` restores these settings."""
@@ -81,6 +75,22 @@ class ServerSettings:
             _BASE: self.base_path,
             _LOCAL: "1" if self.local_only else "",
         }
+
+
+@lru_cache(maxsize=8)
+def _parse(values: tuple[str, ...]) -> ServerSettings:
+    """Read the values of the environment variables, "" where unset; a page asks for its settings a hundred times."""
+    names, store, data, named, models, base, local = values
+    folders = _decode_folders(data)
+    return ServerSettings(
+        store=Path(store or DEFAULT_STORE),
+        photo_folders=folders,
+        folders_named=bool(folders) and named != "0",
+        models=tuple(json.loads(models or "[]")),
+        host_names=tuple(names.split()),
+        base_path=base,
+        local_only=local == "1",
+    )
 
 
 def default_folder() -> Path:

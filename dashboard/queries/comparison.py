@@ -49,7 +49,7 @@ class ComparisonQuery:
 HASHES = {
     **SOURCE_HASHES,
     ComparisonQuery: lambda query: (
-        *SOURCE_HASHES[RunSource](query.source),
+        SOURCE_HASHES[RunSource](query.source),
         *(query.counts_version, query.runs, query.filters.encode()),
     ),
 }

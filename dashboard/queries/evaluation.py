@@ -55,7 +55,7 @@ class EvaluationQuery:
 HASHES = {
     **SOURCE_HASHES,
     EvaluationQuery: lambda query: (
-        *SOURCE_HASHES[RunSource](query.source),
+        SOURCE_HASHES[RunSource](query.source),
         *(query.counts_version, query.truth, query.runs, query.filters.encode()),
     ),
 }

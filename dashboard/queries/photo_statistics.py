@@ -60,7 +60,8 @@ def co_occurrence(query: PhotoQuery) -> pd.DataFrame:
 
 @_cached
 def folder_vs_content(query: PhotoQuery) -> pd.DataFrame:
-    return statistics.folder_vs_content(_class_rows(query))
+    classes = columns.classes_of(photo_queries.table(query.source))
+    return statistics.folder_vs_content(_rows(query, _LABELS), classes)
 
 
 @_cached

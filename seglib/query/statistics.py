@@ -5,7 +5,7 @@ does not know a class are left out of its mean rather than counted as 0.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,11 +123,12 @@ def folder_vs_animal(table: pd.DataFrame) -> pd.DataFrame:
     return frame.reindex(columns=pd.Index([*ANIMALS, NO_CONTENT], name="animal"), fill_value=0)
 
 
-def folder_vs_content(table: pd.DataFrame) -> pd.DataFrame:
+def folder_vs_content(table: pd.DataFrame, classes: Sequence[str] | None = None) -> pd.DataFrame:
     """Count the images per folder label and per content: the class with most pixels, of those that the labels name.
 
     Args:
         table: Rows of one run, a frame of `Store.table` or a selection of it.
+        classes: The model's classes in index order; by default, those that the table has columns for.
 
     Returns:
         int64: one row per folder label (`""` without one), one column per class that a label names or that was found,
@@ -144,7 +145,8 @@ def folder_vs_content(table: pd.DataFrame) -> pd.DataFrame:
     names = (set(frame.columns) | set(table["label_class"].dropna().unique())) - {NO_CONTENT}
     if not names.isdisjoint(ANIMALS):
         names |= set(ANIMALS)
-    order = {name: place for place, name in enumerate(dict.fromkeys((*classes_of(table), *ANIMALS)))}
+    known = classes_of(table) if classes is None else classes
+    order = {name: place for place, name in enumerate(dict.fromkeys((*known, *ANIMALS)))}
     columns = [*sorted(names, key=lambda name: order.get(name, len(order))), NO_CONTENT]
     return frame.reindex(columns=pd.Index(columns if len(frame) else [], name="content"), fill_value=0)
 

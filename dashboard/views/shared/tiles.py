@@ -6,6 +6,7 @@ Takes rows of one run's table and returns `GalleryTile`s, plain data.
 from collections.abc import Set
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dashboard.charts.theme import class_colours
@@ -14,7 +15,7 @@ from dashboard.formatting import percent, score
 from dashboard.server import media_urls
 from seglib.classes import BACKGROUND, PRESENT_SHARE
 from seglib.masks.overlay import alt_text
-from seglib.query.columns import class_share, classes_of, label_agreement, split_tags
+from seglib.query.columns import classes_of, iter_class_shares, label_agreement, split_tags
 from seglib.store.store import Store
 
 _TILE_COLUMNS = ["dataset", "path", "label", "width", "height", "image_id", "content", "confidence", "tags"]
@@ -42,11 +43,11 @@ def make_tiles(
     names = classes_of(rows)
     paint = class_colours(names, colours)
     records: list[dict[Any, Any]] = rows[_TILE_COLUMNS].astype("object").to_dict("records")
-    per_class = pd.DataFrame({name: class_share(rows, name) for name in names}, index=rows.index).to_dict("records")
+    shares = np.array([share for _, share in iter_class_shares(rows)]).reshape(len(names), len(rows))
     verdicts = label_agreement(rows).tolist()
     result = []
-    for row, share, verdict in zip(records, per_class, verdicts, strict=True):
-        classes = present_classes({str(name): float(part) for name, part in share.items()})
+    for row, share, verdict in zip(records, shares.T.tolist(), verdicts, strict=True):
+        classes = present_classes(dict(zip(names, share, strict=True)))
         warning = f"folder {row['label']}, model {row['content']}" if verdict == "contradicts" else ""
         result.append(
             GalleryTile(
