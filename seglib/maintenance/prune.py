@@ -88,11 +88,14 @@ def remove_run(store: Store, name: str) -> None:
 
 
 def _remove_stale_embeddings(store: Store, folder: Path, alive: set[str]) -> None:
-    """Rewrite part by part, since together they may not fit into memory. Sets that were brought along are kept whole,
+    """Rewrite part by part, since together they may not fit into memory: the newest first, so that of an image in
+    several parts, as a killed `prune` leaves them, its newest row stays. Sets that were brought along are kept whole,
     as tags are: they are somebody's work.
     """
-    for name in parquet_parts.list_parts(folder):
-        _rewrite_parts(store, folder, vectors.SCHEMA, partial(_newest_alive, alive), [name])
+    wanted = set(alive)
+    for name in reversed(parquet_parts.list_parts(folder)):
+        kept = _rewrite_parts(store, folder, vectors.SCHEMA, partial(_newest_alive, wanted), [name])
+        wanted.difference_update(kept["image_id"].to_pylist())
 
 
 def _unused_projections(store: Store) -> list[Path]:
@@ -127,9 +130,9 @@ def _rewrite_parts(
     schema: pa.Schema,
     select_rows: Callable[[pa.Table], pa.Table],
     names: list[str] | None = None,
-) -> None:
-    """Replace a folder's parts (those `names`, or all) with the kept rows; a reader in between sees rows twice rather
-    than none.
+) -> pa.Table:
+    """Replace a folder's parts (those `names`, or all) with the kept rows, and return these; a reader in between sees
+    rows twice rather than none.
 
     Only the parts that were read are deleted, so parts that others append meanwhile are kept.
     """
@@ -141,8 +144,9 @@ def _rewrite_parts(
     every = parquet_parts.read_parts(folder, old, schema)
     table = select_rows(every)
     if table.num_rows == every.num_rows:
-        return
+        return table
     if table.num_rows:
         parquet_parts.append(store.atomic, folder, table)
     for name in old:
         (folder / name).unlink(missing_ok=True)
+    return table

@@ -3,14 +3,17 @@
 import os
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from seglib.data.resize import Resize
 from seglib.errors import StoreError, UnknownName
+from seglib.fileio import parquet_parts
 from seglib.fileio.process import host_and_boot
 from seglib.maintenance import prune, verify
 from seglib.maintenance import status as maintenance_status
+from seglib.store.embeddings import vectors
 from tests.seglib.small_runs import counts, run
 
 
@@ -34,6 +37,18 @@ def test_prune_removes_what_no_file_has_and_nothing_else(photos, store, fake):
     assert cached.exists(), "the dashboard looks after its own cache"
     assert len(list(store.path.rglob("*.png"))) == 3
     assert counts(run(photos, store, fake)) == (3, 0, 3, 0)
+
+
+def test_of_an_image_in_several_parts_of_embeddings_the_newest_row_stays(store):
+    folder = store.path / "runs" / "x" / "embeddings"
+    for ids, value in ((["a", "b", "gone"], 1.0), (["b", "c"], 2.0)):
+        rows = vectors.make_table(ids, np.full((len(ids), 2), value, np.float16))
+        parquet_parts.append(store.atomic, folder, rows)
+    prune._remove_stale_embeddings(store, folder, {"a", "b", "c"})
+    ids, kept = vectors.read_parts(folder, "global", "")
+    assert dict(zip(ids.to_pylist(), kept[:, 0].tolist(), strict=True)) == {"a": 1, "b": 2, "c": 2}
+    table = parquet_parts.read(folder, vectors.SCHEMA)
+    assert sorted(table["image_id"].to_pylist()) == ["a", "b", "c"], "no row is there twice"
 
 
 def test_prune_waits_for_a_run_that_writes(photos, store, fake):
