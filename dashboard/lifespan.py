@@ -4,7 +4,6 @@ Enables TCP_NODELAY, spares needless wake-ups of the event loop, imports all pag
 garbage collection, and reads the newest run.
 """
 
-import asyncio
 import contextlib
 import gc
 import importlib
@@ -14,7 +13,7 @@ import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from dashboard import event_loop, tcp_nodelay, views
+from dashboard import tcp_nodelay, views
 from dashboard.settings import ServerSettings
 from seglib.errors import SegError
 
@@ -23,7 +22,6 @@ from seglib.errors import SegError
 async def lifespan(_: object) -> AsyncIterator[None]:
     """Lifespan handler of the app: its socket is listening, and no client is connected yet."""
     tcp_nodelay.disable_nagle()
-    event_loop.spare_wakeups(asyncio.get_running_loop())
     import_pages()
     freeze_gc()
     start_reading(ServerSettings.read().store)
