@@ -1,7 +1,6 @@
 """Server start-up work that is done once, so that no visitor waits for it.
 
-Enables TCP_NODELAY, spares needless wake-ups of the event loop, imports all pages, excludes the loaded code from
-garbage collection, and reads the newest run.
+Enables TCP_NODELAY, imports all pages, excludes the loaded code from garbage collection, and reads the newest run.
 """
 
 import contextlib
