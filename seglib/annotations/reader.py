@@ -321,10 +321,11 @@ def check_size(mask: str, mask_wh: tuple[int, int], photo_wh: tuple[int, int], o
 
 def _describe_sample(masks: Masks, names: Sequence[str] | None) -> str:
     chosen = list(masks.files["path"] if names is None else names)
-    pixels = np.zeros(256, np.int64)
+    pixels, looked_at = np.zeros(256, np.int64), len(_sample(chosen))
     for mask in sample_masks(masks, chosen):
         pixels += np.bincount(mask.ravel(), minlength=256)
-    return describe_masks(len(chosen), masks.format, masks.classes, pixels)
+    sentence = describe_masks(len(chosen), masks.format, masks.classes, pixels)
+    return sentence if looked_at == len(chosen) else f"{sentence[:-1]} (in a sample of {looked_at})."
 
 
 def describe_masks(masks: int, format: str, classes: Sequence[str], pixels: NDArray[np.int64]) -> str:

@@ -231,6 +231,12 @@ def test_the_sentence_says_what_was_taken_and_found(tmp_path):
     assert open_masks(folder).describe() == "2 masks read as VOC indices: background, cat, dog; 25.0 % ignored."
 
 
+def test_of_many_masks_the_sentence_names_the_sample_that_it_speaks_of(tmp_path):
+    folder = save(tmp_path / "m", *[(0, 8)] * 130)
+    said = "130 masks read as VOC indices: background, cat (in a sample of 65)."
+    assert open_masks(folder).describe() == said
+
+
 def test_options_are_checked(tmp_path):
     with pytest.raises(UnknownName, match="There is no mask format 'png'"):
         MaskOptions(format="png")
