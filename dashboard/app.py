@@ -19,7 +19,8 @@ from starlette.routing import Route  # noqa: E402
 
 from dashboard import lifespan  # noqa: E402
 from dashboard.components import plotlyjs  # noqa: E402
-from dashboard.server import component_scripts, host_guard, live_route, media_routes, streamlit_assets  # noqa: E402
+from dashboard.server import host_guard, live_route, media_routes  # noqa: E402
+from dashboard.server.assets import component_scripts, streamlit_assets  # noqa: E402
 from dashboard.server.maps.routes import routes as map_routes  # noqa: E402
 
 

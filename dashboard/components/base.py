@@ -11,7 +11,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.formatting import slug
-from dashboard.server import component_scripts
+from dashboard.server.assets import component_scripts
 from dashboard.state import session
 from seglib.data.image import is_image_id
 

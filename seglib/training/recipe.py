@@ -13,6 +13,12 @@ from seglib.errors import UsageError
 SCHEDULES: tuple[str, ...] = ("poly", "onecycle", "constant")
 
 
+_STORED_NAMES = {"parallel": "lanes"}
+"""Field -> its name in checkpoints and training states, where it keeps the one that it once had."""
+
+_FIELD_NAMES = {stored: name for name, stored in _STORED_NAMES.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainRecipe:
     """The resolved settings that decide the result of a training.
@@ -71,7 +77,7 @@ class TrainRecipe:
     """Seed of the validation split."""
     loss_stride: int
     """The loss uses every n-th pixel in both directions."""
-    lanes: int = 1
+    parallel: int = 1
     """Number of threads that each process a part of the batch, with separate batch-norm statistics."""
     precision: str
     photos: str = ""
@@ -86,13 +92,15 @@ class TrainRecipe:
         check_unique(self.classes)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Return the values by their stored names, in the order in which training states hold them."""
+        return {_STORED_NAMES.get(name, name): value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainRecipe":
         """Inverse of `as_dict`, also after a JSON round trip, which turns tuples into lists."""
         lists = {name: _to_tuple(value) for name, value in values.items() if isinstance(value, list)}
-        return cls(**(values | lists))
+        settings: dict[str, Any] = {_FIELD_NAMES.get(name, name): value for name, value in (values | lists).items()}
+        return cls(**settings)
 
     def changed_fields(self, other: "TrainRecipe") -> list[str]:
         return [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]

@@ -268,7 +268,7 @@ def _resolve_recipe(
         seed=config.seed,
         split_seed=_split_seed(config),
         loss_stride=config.loss_stride,
-        lanes=config.parallel or (2 if device == "cpu" else 1),
+        parallel=config.parallel or (2 if device == "cpu" else 1),
         precision=fastest_precision(device) if config.precision == "auto" else config.precision,
         photos=photos,
         weights=_start_weights_sha256(config, start),

@@ -76,7 +76,7 @@ def train(
     deadline = time.monotonic() + hooks.seconds
     state = _start_or_resume(model, recipe, outputs.out, device)
     progress = state.progress
-    with contextlib.closing(ReplicaPool(state.model, recipe.lanes, device)) as replicas:
+    with contextlib.closing(ReplicaPool(state.model, recipe.parallel, device)) as replicas:
         while not is_over(progress, recipe):
             plan = dataloader.plan_batches(len(training_set.samples), recipe, progress.epoch)
             batches = dataloader.load_batches(

@@ -16,7 +16,7 @@ MODULES = sorted(DASHBOARD.rglob("*.py"))
 WITHOUT_STREAMLIT = ("charts", "offers", "report", "server", "state", "workers")
 """Packages that do not need Streamlit, but for the modules below."""
 
-NEEDS_STREAMLIT = {"server/streamlit_assets.py", "state/session.py"}
+NEEDS_STREAMLIT = {"server/assets/streamlit_assets.py", "state/session.py"}
 PROGRAMS = {"job_worker", "predict_worker"}
 """Processes of their own: no other module may import them, and only they may run a model."""
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from dashboard.server import component_scripts, streamlit_assets
+from dashboard.server.assets import component_scripts, streamlit_assets
 from dashboard.settings import ServerSettings
 
 SCRIPT = "export default function () { return 'ü'; }"

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, StreamingRespon
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from dashboard.server import component_scripts, streamlit_assets
+from dashboard.server.assets import component_scripts, streamlit_assets
 from dashboard.settings import ServerSettings
 
 SCRIPTS = {

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from streamlit import file_util
 from streamlit.web.server.starlette.starlette_static_routes import create_streamlit_static_handler
 
-from dashboard.server import streamlit_assets
+from dashboard.server.assets import streamlit_assets
 from dashboard.settings import ServerSettings
 
 SCRIPT, STYLE, FONT = (

@@ -58,7 +58,7 @@ def recipe(**changes) -> TrainRecipe:
         "resize": "64",
         "epochs": 3,
         "batch_size": 4,
-        "lanes": 2,
+        "parallel": 2,
         "base_side": 32,
         "short_side": (32, 64),
         "rate": 0.02,

@@ -120,7 +120,7 @@ def test_the_fields_of_a_recipe_are_stored_in_a_fixed_order():
 
 
 def test_the_recipe_of_an_older_version_is_read():
-    values = recipe(net_side=0, split_seed=0, lanes=1).as_dict()
+    values = recipe(net_side=0, split_seed=0, parallel=1).as_dict()
     older = {name: value for name, value in values.items() if name not in ("net_side", "split_seed", "lanes")}
     assert TrainRecipe.from_dict(older).as_dict() == values
 

@@ -17,7 +17,7 @@ import streamlit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit import get_option
 
-from dashboard.server import component_scripts
+from dashboard.server.assets import component_scripts
 from dashboard.settings import with_base_path
 
 _STATIC = Path(streamlit.__file__).parent / "static"
