@@ -12,11 +12,8 @@ from seglib.errors import UsageError
 
 SCHEDULES: tuple[str, ...] = ("poly", "onecycle", "constant")
 
-
-_STORED_NAMES = {"parallel": "lanes"}
-"""Field -> its name in checkpoints and training states, where it keeps the one that it once had."""
-
-_FIELD_NAMES = {stored: name for name, stored in _STORED_NAMES.items()}
+_PARALLEL_KEY = "lanes"
+"""What checkpoints and training states call the field `parallel`, which once had this name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +90,15 @@ class TrainRecipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values by their stored names, in the order in which training states hold them."""
-        return {_STORED_NAMES.get(name, name): value for name, value in asdict(self).items()}
+        return {_PARALLEL_KEY if name == "parallel" else name: value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainRecipe":
         """Inverse of `as_dict`, also after a JSON round trip, which turns tuples into lists."""
         lists = {name: _to_tuple(value) for name, value in values.items() if isinstance(value, list)}
-        settings: dict[str, Any] = {_FIELD_NAMES.get(name, name): value for name, value in (values | lists).items()}
+        settings = values | lists
+        if _PARALLEL_KEY in settings:
+            settings["parallel"] = settings.pop(_PARALLEL_KEY)
         return cls(**settings)
 
     def changed_fields(self, other: "TrainRecipe") -> list[str]:
