@@ -38,9 +38,8 @@ function template(font, background, border) {
 
 // --- one chart ---
 
-function draw(chart) {
+function draw(chart, width = chart.box.clientWidth) {
   const { data, layout } = JSON.parse(chart.figure);
-  const width = chart.box.clientWidth;
   if (!width) return; // hidden; drawn once it has a width
   chart.width = width;
   chart.Plotly.react(chart.box, data, { ...layout, width, template: { layout: theme(chart.box) } }, CONFIG);
@@ -125,7 +124,9 @@ function createChart(parentElement) {
   parentElement.append(chart.menu.root, box, live);
   box.addEventListener("keydown", (event) => pressed(chart, event));
   box.addEventListener("blur", () => { chart.Plotly?.Fx.unhover(box); live.textContent = ""; });
-  new ResizeObserver(() => { if (chart.Plotly && box.clientWidth !== chart.width) draw(chart); }).observe(box);
+  new ResizeObserver(([{ contentRect }]) => { // asking the box itself would lay out the page, once per chart
+    if (chart.Plotly && Math.round(contentRect.width) !== chart.width) draw(chart, Math.round(contentRect.width));
+  }).observe(box);
   return chart;
 }
 

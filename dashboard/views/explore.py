@@ -63,7 +63,7 @@ def render(selection: Selection) -> None:
     _controls(selection)
     with st.container(key="charts"), session.defer_charts(first):  # always there: what follows keeps its place
         if charts:
-            controls.side_by_side(selection, [1] * len(charts), charts)
+            controls.side_by_side(selection, [1] * len(charts), charts, key="explore")
     _photos(selection)
     selection_bar.selection_bar(selection)
     if first:

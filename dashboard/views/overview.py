@@ -40,11 +40,15 @@ def render(selection: Selection) -> None:
     distribution = partial(chart_cards.class_distribution, limit=MAX_CLASSES)
     contradicted = partial(chart_cards.folder_against_content, apply=partial(session.open_page, pages.EXPLORE))
     controls.side_by_side(
-        selection, (3, 2), (distribution, contradicted), (chart_cards.share_by_label, chart_cards.share_spread)
+        selection,
+        (3, 2),
+        (distribution, contradicted),
+        (chart_cards.share_by_label, chart_cards.share_spread),
+        key="areas",
     )
-    controls.side_by_side(selection, (2, 1), (_co_occurrence, chart_cards.regions))
+    controls.side_by_side(selection, (2, 1), (_co_occurrence, chart_cards.regions), key="regions")
     measures = (chart_cards.certainty, chart_cards.confidence_against_share, chart_cards.sizes)
-    controls.side_by_side(selection, (1, 1, 1), measures)
+    controls.side_by_side(selection, (1, 1, 1), measures, key="measures")
     _unreadable(selection)
 
 

@@ -63,6 +63,7 @@ def render(selection: Selection) -> None:
         selection,
         [1, 1],
         [lambda _: headline.agreement(comparison_selection), lambda _: headline.areas(comparison_selection)],
+        key="answer",
     )
     _slices(comparison_selection)
     gallery.render(comparison_selection)
@@ -107,12 +108,13 @@ def _explain_no_counts(selection: ComparisonSelection) -> None:
 
 def _cards(selection: ComparisonSelection) -> None:
     cards.key_figures(selection)
-    left, right = st.columns(2)
+    rows = layout.card_rows("all")
+    left, right = rows.columns(2)
     with left:
         cards.flips(selection)
     with right:
         cards.shares(selection)
-    left, right = st.columns(2)
+    left, right = rows.columns(2)
     with left:
         cards.areas(selection)
         if len(selection.runs) > 2:

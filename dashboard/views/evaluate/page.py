@@ -75,6 +75,7 @@ def render(selection: Selection) -> None:
         selection,
         [1, 1],
         [lambda _: headline.scores(evaluation_selection), lambda _: headline.classes(evaluation_selection)],
+        key="answer",
     )
     _slices(evaluation_selection)
     gallery.render(evaluation_selection)
@@ -152,7 +153,7 @@ def _cards(selection: EvaluationSelection) -> None:
         cards.runs(selection)
     else:
         cards.key_figures(selection)
-    left, right = st.columns([3, 2])
+    left, right = layout.card_rows("all").columns([3, 2])
     with left:
         cards.confusion(selection)
     with right:

@@ -69,7 +69,7 @@ def render(selection: Selection) -> None:
     _controls(selection, available, runs, navigation)
     marks.render(selection, row.iloc[0], navigation.gallery_size)
     _viewer(selection, navigation, position, row, runs)
-    left, right = st.columns([3, 2])
+    left, right = layout.card_rows("image").columns([3, 2])
     with left:
         _figures_card(selection, row.iloc[0], runs)
     with right:

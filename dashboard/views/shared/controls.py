@@ -36,10 +36,13 @@ PALETTE_NAMES = {"okabe-ito": "Okabe-Ito (colour-blind safe)", "voc": "Pascal VO
 OnFilters = Callable[[Filters], None]
 
 
-def side_by_side(selection: Selection, widths: Sequence[int], *lines: Sequence[Callable[[Selection], None]]) -> None:
+def side_by_side(
+    selection: Selection, widths: Sequence[int], *lines: Sequence[Callable[[Selection], None]], key: str
+) -> None:
     """Draw cards row by row, with the given relative column widths and equal heights within a row."""
+    rows = layout.card_rows(key)
     for line in lines:
-        for place, draw in zip(st.columns(list(widths)), line, strict=True):
+        for place, draw in zip(rows.columns(list(widths)), line, strict=True):
             with place:
                 draw(selection)
 

@@ -239,7 +239,7 @@ def _viewer_section(readable: Sequence[Upload], predictions: dict[str, list[tupl
         on_navigate=_navigate,
     )
     current = predictions[ids[index]]
-    left, right = st.columns([3, 2])
+    left, right = layout.card_rows("tried").columns([3, 2])
     with left:
         photo_figures.render([(title, one.row) for title, one in current])
     with right:
