@@ -63,8 +63,9 @@ def read_ids(folder: Path) -> set[str]:
 
 def read_dimensions(folder: Path, remedy: str) -> int:
     """Number of dimensions of the vectors in a folder with rows, from its first part."""
+    column = pa.schema([SCHEMA.field("global")])
     for name in parquet_parts.list_parts(folder):
-        lengths = pc.binary_length(parquet_parts.read_parts(folder, [name], SCHEMA, remedy=remedy)["global"])
+        lengths = pc.binary_length(parquet_parts.read_parts(folder, [name], column, remedy=remedy)["global"])
         if (longest := pc.max(lengths).as_py()) is not None:
             return int(longest) // VECTOR_DTYPE.itemsize
     return 0
