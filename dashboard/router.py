@@ -16,7 +16,14 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.expressions.typed import fit_expression
 from dashboard.queries.own_columns.values import fit_to_columns
 from dashboard.queries.photos import Selection
-from dashboard.queries.source import RunSource, error_message, open_store, photo_query, unreadable_runs
+from dashboard.queries.source import (
+    RunSource,
+    damaged_measures,
+    error_message,
+    open_store,
+    photo_query,
+    unreadable_runs,
+)
 from dashboard.settings import ServerSettings
 from dashboard.state import pages, session
 from dashboard.state.links import fit_to_runs, missing_runs
@@ -113,6 +120,7 @@ def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> N
     focus = view.focus or photo_statistics.main_class(photo_query(source, view.filters))
     if title not in NAMING:
         session.write_url()
+    unreadable += damaged_measures(source)
     every = [*session.pop_notes(), *unreadable, *run_notes, *notes, *more_notes, *column_notes]
     shown = list(dict.fromkeys(every))
     session.keep_notes(shown)

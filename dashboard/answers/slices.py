@@ -55,12 +55,14 @@ def remarks(table: SliceTable) -> list[str]:
 
 def _single(table: SliceTable, noun: str) -> str:
     photos = photo_count(table.images)
+    if table.images == 1:
+        return f"There is a single photo, so there are no slices by {noun} to compare."
     if not table.rows:
         return f"None of {photos} has a {noun}: there are no slices to compare."
     (row,) = table.rows
     if row.slice.missing:
         return f"None of {photos} has a {noun}: there are no slices to compare."
-    return f"All of {photos} have the same {noun}, {slice_name(table.field, row.slice)}: there is nothing to compare."
+    return f"All {photos} have the same {noun}, {slice_name(table.field, row.slice)}: there is nothing to compare."
 
 
 def _too_few(table: SliceTable, noun: str) -> str:
@@ -79,6 +81,11 @@ def _judge(table: SliceTable, judged: Sequence[SliceFigures], measure: str, wors
     noun, slices = field_noun(table.field), pluralize(len(judged), "slice")
     if not below and not above:
         low, high = (percent_fixed(row.estimates[main].figure.value) for row in (judged[0], judged[-1]))
+        if len(judged) == 1:
+            name = slice_name(table.field, judged[0].slice)
+            return (
+                f"No difference beyond chance in the only slice by {noun} that can be judged, {name}: {measure} {low}."
+            )
         if low == high:
             return f"No difference beyond chance between {slices} by {noun}: {measure} {low} in all of them."
         first, last = (slice_name(table.field, row.slice) for row in (judged[0], judged[-1]))

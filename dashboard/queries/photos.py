@@ -15,7 +15,15 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.queries.source import HASHES, PhotoQuery, RunSource, error_message, open_store, photo_query
+from dashboard.queries.source import (
+    HASHES,
+    PhotoQuery,
+    RunSource,
+    damaged_measures,
+    error_message,
+    open_store,
+    photo_query,
+)
 from dashboard.server.photo_files import is_unchanged
 from dashboard.state.crossfilter import without_keys
 from dashboard.state.picked_photos import Picks
@@ -96,7 +104,8 @@ def table(source: RunSource) -> pd.DataFrame:
 
 @st.cache_resource(max_entries=3, show_spinner="Reading the store", hash_funcs=HASHES)
 def _table(source: RunSource) -> pd.DataFrame:
-    return source.store().table([source.run], with_tags=False, with_scan=True)
+    with_measures = not damaged_measures(source)
+    return source.store().table([source.run], with_tags=False, with_scan=True, with_measures=with_measures)
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)

@@ -25,6 +25,7 @@ from seglib.maintenance.datasets import DatasetEntry
 from seglib.models.registry import MODELS
 from seglib.query.filters import Filters
 from seglib.store import tags
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -86,6 +87,17 @@ def open_store(path: Path) -> tuple[Store, str, list[Run]]:
 def unreadable_runs(store: Store) -> list[str]:
     """Return a sentence for each run that cannot be read."""
     return [user_message(why) for why in store.damaged_runs().values()]
+
+
+def damaged_measures(source: RunSource) -> list[str]:
+    """Return a sentence for each damaged part of the photos' measures, because of which none are shown."""
+    return _damaged_measures(replace(source.without_tags(), run=""))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _damaged_measures(source: RunSource) -> list[str]:
+    found = photo_measures.find_damaged(source.store()).values()
+    return [f"The measures of the photos are left out: {user_message(why)}" for why in found]
 
 
 @st.cache_data(ttl=60, max_entries=8, show_spinner=False)

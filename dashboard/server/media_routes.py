@@ -43,6 +43,7 @@ from seglib.data import image
 from seglib.errors import BadImage, SegError, StoreError
 from seglib.evaluation import evaluation
 from seglib.masks.difference import encode_difference_png
+from seglib.query.fields import uses_columns
 from seglib.query.filters import Filters, select
 from seglib.store import ground_truth, pair_counts
 from seglib.store.layout import read_without_links
@@ -277,7 +278,8 @@ def _zip_photos(request: Request, store: Store) -> list[ZipPhoto] | None:
         rows = store.locate_images(ids.to_pylist())
     else:
         filters = Filters.decode(request.query_params.get("where", ""))
-        rows = select(store.table([request.query_params.get("run", "")], with_scan=True), filters)
+        run, measured = request.query_params.get("run", ""), uses_columns(filters)
+        rows = select(store.table([run], with_scan=True, with_measures=measured), filters)
     roots = {dataset.name: dataset.root for dataset in store.datasets()}
     return [
         ZipPhoto(roots[dataset], dataset, path, int(size), int(mtime_ns), image_id)

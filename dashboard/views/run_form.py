@@ -17,6 +17,7 @@ from dashboard.offers.photo_folders import Folder, display_name, find_roots
 from dashboard.queries import source
 from dashboard.queries.source import ModelChoice
 from dashboard.settings import ServerSettings
+from dashboard.state.shown_store import has_run
 from dashboard.views.add_photos import folder_dialog, upload, welcome
 from dashboard.views.runs import estimates
 from dashboard.views.runs.estimates import ChosenModels
@@ -106,9 +107,12 @@ def _choose_folder(settings: ServerSettings, offered: Sequence[Folder]) -> Folde
 
 
 def _describe_nothing(settings: ServerSettings, roots: tuple[Path, ...]) -> str:
-    named = f" below {', '.join(display_name(path.name) for path in roots)}" if settings.folders_named else " yet"
     ways = "choose a folder of this computer, or upload some" if settings.local_only else "upload some"
-    return f"There are no photos{named}: {ways}."
+    if settings.folders_named:
+        return f"There are no photos below {', '.join(display_name(path.name) for path in roots)}: {ways}."
+    if has_run(settings.store):
+        return f"No folder of photos was named when the server was started: to analyse more photos, {ways}."
+    return f"There are no photos yet: {ways}."
 
 
 def _explain_folders(settings: ServerSettings, roots: tuple[Path, ...]) -> None:

@@ -52,7 +52,7 @@ def compute(store: Store, task: str, run: str, *, source: str, kind: str, on_sha
         keep_projection(store, embeddings, cast(Method, task))
         return len(embeddings)
     path = result_path(store, task, run, source=source, kind=kind)
-    files = store.table([run], with_tags=False)[list(FILE_COLUMNS)]
+    files = store.table([run], with_tags=False, with_measures=False)[list(FILE_COLUMNS)]
     embeddings = embeddings.only(files["image_id"])
     total = len(embeddings)
     result = compute_result(store, task, files, embeddings, lambda share: on_share(round(share * total), total))

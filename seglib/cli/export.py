@@ -133,6 +133,7 @@ def _write_stats(arguments: argparse.Namespace, kind: str, store: "Store", filte
     if arguments.dictionary:
         beside = arguments.out.with_name(arguments.out.stem + ".dictionary.csv")
         export.write_file(beside, export.csv_bytes(export.dictionary_frame(frame)))
+    _note_damaged_measures(store)
     for note in describe_repeats(frame, first_datasets(frame), "each has a row for each of them"):
         print_message(note)
     return len(frame)
@@ -146,8 +147,16 @@ def _write_list(arguments: argparse.Namespace, store: "Store", filters: "Filters
     if len(runs) != 1:
         raise UsageError(f"A list is about one run, and there are {len(runs)}: name one with --run.")
     frame = export.list_frame(store, runs[0], filters)
+    _note_damaged_measures(store)
     export.write_file(arguments.out, export.list_bytes(frame))
     return len(frame)
+
+
+def _note_damaged_measures(store: "Store") -> None:
+    from seglib.store.photo_measures import rows as photo_measures
+
+    for why in photo_measures.find_damaged(store).values():
+        print_message(f"The measures of the photos are left out: {why}")
 
 
 def _write_annotations(arguments: argparse.Namespace, kind: str, store: "Store", filters: "Filters") -> int:

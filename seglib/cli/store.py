@@ -13,6 +13,7 @@ from seglib.cli.common import (
     name_options,
     new_command,
     print_json,
+    print_message,
 )
 from seglib.cli.selection.where import add_where_options, explain_nothing_found, read_selection
 from seglib.errors import UsageError
@@ -59,9 +60,6 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _status(arguments: argparse.Namespace) -> int:
     from seglib.maintenance import status
-    from seglib.models.registry import trainable_names
-    from seglib.store import content, scans
-    from seglib.store.embeddings import brought
     from seglib.store.store import Store
 
     if arguments.verify:
@@ -71,28 +69,14 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.json:
         rows = failures.astype("object").where(failures.notna(), None).to_dict("records")
         more = {"stale": report.stale, "drift": [dataclasses.asdict(drift) for drift in drifts], "failures": rows}
+        for why in _damaged_sentences(store):
+            print_message(f"damaged: {why}")
         print_json(dataclasses.asdict(report) | more)
         return 0
-    damaged = (
-        store.damaged_datasets(),
-        scans.find_damaged(store),
-        content.find_damaged(store),
-        store.damaged_runs(),
-        brought.find_damaged(store),
-    )
-    for why in (sentence for sentences in damaged for sentence in sentences.values()):
+    for why in _damaged_sentences(store):
         print(f"damaged: {name_options(why)}")
     _print_datasets(store, report, drifts)
-    for run in report.runs:
-        title = "" if run.title == run.model else f" ({escape_for_terminal(run.title)})"
-        print(
-            f"run {run.run}{title}: {run.rows} photos, {run.pending} not computed, "
-            f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
-        )
-        if run.embeddings < run.rows and run.precision is not None and run.model in trainable_names():
-            print(f"  {run.rows - run.embeddings} of them have no embedding: run again with --verify to add them")
-        if not run.repeatable:
-            print("  its model cannot be identified by a digest: no later run continues this one")
+    _print_runs(report)
     for one in report.embedding_sets:
         print(f"embeddings {escape_for_terminal(one.name)}: {one.images} photos, {one.dimensions} dimensions")
     for name, photos in report.tags.photos.items():
@@ -106,6 +90,25 @@ def _status(arguments: argparse.Namespace) -> int:
     if report.stale:
         print(f"{report.stale} stale rows and pictures: python -m seglib prune --store {arguments.store} removes them")
     return 0
+
+
+def _damaged_sentences(store: "Store") -> list[str]:
+    """What is wrong with each damaged file that the rest of the status leaves out."""
+    from seglib.similarity import embeddings
+    from seglib.store import content, scans
+    from seglib.store.embeddings import brought
+    from seglib.store.photo_measures import rows as photo_measures
+
+    damaged = (
+        store.damaged_datasets(),
+        scans.find_damaged(store),
+        content.find_damaged(store),
+        store.damaged_runs(),
+        brought.find_damaged(store),
+        photo_measures.find_damaged(store),
+        embeddings.find_damaged(store),
+    )
+    return [sentence for sentences in damaged for sentence in sentences.values()]
 
 
 def _print_datasets(store: "Store", report: "StoreStatus", drifts: "list[DatasetDrift]") -> None:
@@ -123,6 +126,21 @@ def _print_datasets(store: "Store", report: "StoreStatus", drifts: "list[Dataset
             print(f"  python -m seglib {escape_for_terminal(shlex.join(move))}")
     if report.shared_images:
         print(f"{report.shared_images} photos are in several datasets: figures count each of them once")
+
+
+def _print_runs(report: "StoreStatus") -> None:
+    from seglib.models.registry import trainable_names
+
+    for run in report.runs:
+        title = "" if run.title == run.model else f" ({escape_for_terminal(run.title)})"
+        print(
+            f"run {run.run}{title}: {run.rows} photos, {run.pending} not computed, "
+            f"{run.stale_rows} stale rows, {run.seconds:.1f} s spent"
+        )
+        if run.embeddings < run.rows and run.precision is not None and run.model in trainable_names():
+            print(f"  {run.rows - run.embeddings} of them have no embedding: run again with --verify to add them")
+        if not run.repeatable:
+            print("  its model cannot be identified by a digest: no later run continues this one")
 
 
 def add_prune(commands: Any) -> None:
@@ -204,6 +222,7 @@ def add_tag(commands: Any) -> None:
 
 
 def _tag(arguments: argparse.Namespace) -> int:
+    from seglib.query.fields import uses_columns
     from seglib.query.filters import select
     from seglib.store import tags
     from seglib.store.store import Store
@@ -219,7 +238,7 @@ def _tag(arguments: argparse.Namespace) -> int:
                 "Give a tag and a filter for the photos, as in tag doubtful --where agreement=contradicts."
             )
         filters, runs = read_selection(arguments, store)
-        chosen = select(store.table(runs), filters)
+        chosen = select(store.table(runs, with_measures=uses_columns(filters)), filters)
         if chosen.empty:
             explain_nothing_found(filters, arguments.where, store, runs)
         done = (tags.untag if arguments.remove else tags.tag)(store, chosen["image_id"], arguments.name)

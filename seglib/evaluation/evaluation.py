@@ -288,7 +288,7 @@ def load_evaluation(
     """
     this_run = store.run(run)
     if files is None:
-        files = store.table([run], with_tags=False)
+        files = store.table([run], with_tags=False, with_measures=False)
     files = files[FILE_COLUMNS]
     mask_ids = ground_truth.mask_ids_by_image(store, truth_record)
     files = files.assign(truth=files["image_id"].map(mask_ids))

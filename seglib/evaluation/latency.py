@@ -125,7 +125,7 @@ def _find_photo(store: Store, run: Run) -> Image:
 
 def _typical_photos(store: Store, run: Run) -> Iterator[tuple[str, str]]:
     """(dataset, path) of the first photos of the size that most photos of the run have."""
-    table = store.table([run.run], with_tags=False)[["dataset", "path", "width", "height"]]
+    table = store.table([run.run], with_tags=False, with_measures=False)[["dataset", "path", "width", "height"]]
     if table.empty:
         return
     sizes: NDArray[np.int64] = table[["width", "height"]].to_numpy(np.int64)

@@ -194,7 +194,7 @@ def find_runs(store: Store, masks: Masks, dataset: str | None = None) -> list[st
 
 def _common_files(store: Store, runs: Sequence[Run], names: Sequence[str] | None, dataset: str | None) -> pd.DataFrame:
     """The files that every run has computed, restricted to `names` if given."""
-    table = store.table([runs[0].run], [dataset] if dataset else None, with_tags=False)
+    table = store.table([runs[0].run], [dataset] if dataset else None, with_tags=False, with_measures=False)
     for run in runs[1:]:
         table = table[table["image_id"].isin(store.computed_ids(run))]
     files = table[FILE_COLUMNS].reset_index(drop=True)

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -118,18 +119,46 @@ def _group_small_parts(folder: Path) -> list[list[str]]:
     return [names for names in groups if len(names) > 1]
 
 
-def count_part_rows(path: Path) -> int:
+def count_part_rows(path: Path, remedy: str = RECOMPUTE_REMEDY) -> int:
     """Return the number of rows of a part, from its footer."""
     try:
-        _verify_digest_once(path, RECOMPUTE_REMEDY)
+        _verify_digest_once(path, remedy)
         return int(pq.read_metadata(path).num_rows)
     except (pa.ArrowException, OSError) as error:
-        raise _reading_error(path, error, RECOMPUTE_REMEDY) from None
+        raise _reading_error(path, error, remedy) from None
 
 
 def count_rows(folder: Path) -> int:
     """Count the rows of all parts, superseded rows included. Safe while other processes append or merge."""
     return _with_listing(folder, lambda names: sum(count_part_rows(folder / name) for name in names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What `survey` has found in a folder of parts."""
+
+    rows: dict[str, int]
+    """Rows of each intact part, oldest first."""
+    damaged: dict[str, str]
+    """Sentence for each damaged part: what is wrong, and what to do."""
+
+
+def survey(folder: Path, remedy: str = RECOMPUTE_REMEDY) -> Survey:
+    """Tell the intact parts of a folder from the damaged ones.
+
+    As fast as `count_rows`: a part's digest is verified once per process, and of its rows only the footer is read.
+    """
+
+    def look(names: list[str]) -> Survey:
+        rows, damaged = {}, {}
+        for name in names:
+            try:
+                rows[name] = count_part_rows(folder / name, remedy)
+            except DamagedFileError as error:
+                damaged[name] = str(error)
+        return Survey(rows=rows, damaged=damaged)
+
+    return _with_listing(folder, look)
 
 
 def find_damaged(folder: Path, schema: pa.Schema, remedy: str = RECOMPUTE_REMEDY) -> dict[str, DamagedFileError]:

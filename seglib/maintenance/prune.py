@@ -1,6 +1,6 @@
 """Remove runs and stale data from a store: vanished files, outdated rows, masks without an image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,13 +34,15 @@ def prune(store: Store) -> StoreStatus:
 
     Tags and own columns are manual work, so those of vanished images are kept in case they come back; only what was
     undone, removed or replaced is dropped.
-    Raises `StoreError` if a run is writing to the store or a record is damaged.
+    Raises `StoreError` if a run is writing to the store, or a record or a part is damaged.
     """
     with lock(store.path):
         if store.atomic.has_other_writers():  # it writes masks before rows; later writers wait for the lock
             raise StoreError("A run is writing to this store: prune it when the run is done.")
         for why in (*store.damaged_runs().values(), *store.damaged_datasets().values()):
             raise StoreError(why)  # otherwise its data would look orphaned
+        for why in (*photo_measures.find_damaged(store).values(), *_damaged_embeddings(store)):
+            raise StoreError(why)  # before anything is removed
         before = read_status(store)
         alive = live_image_ids(store)
         for dataset in store.datasets():
@@ -85,6 +87,12 @@ def remove_run(store: Store, name: str) -> None:
         for orphan in (*_orphans(store), *_unused_projections(store)):
             store.atomic.discard(orphan)
         store.atomic.close()
+
+
+def _damaged_embeddings(store: Store) -> Iterator[str]:
+    """Yield what is wrong with each damaged part of a run's embeddings, and what to do."""
+    for run in store.runs():
+        yield from parquet_parts.survey(store.embeddings_folder(run), vectors.REMEDY).damaged.values()
 
 
 def _remove_stale_embeddings(store: Store, folder: Path, alive: set[str]) -> None:

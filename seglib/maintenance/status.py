@@ -61,8 +61,8 @@ class RunStatus:
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
     embeddings: int = 0
-    """Rows of embeddings; fewer than `rows` if the run was made without, by an older version, or by a model that gives
-    none.
+    """Rows of embeddings in intact parts; fewer than `rows` if one is damaged, or if the run was made without, by an
+    older version, or by a model that gives none.
     """
 
 
@@ -245,7 +245,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
         title=run.display_title,
         repeatable=run.repeatable,
-        embeddings=parquet_parts.count_rows(store.embeddings_folder(run)),
+        embeddings=sum(parquet_parts.survey(store.embeddings_folder(run)).rows.values()),
     )
 
 

@@ -23,10 +23,10 @@ from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
 from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import AGREEMENT_WORDS, class_share, classes_of, label_agreement, to_float64
-from seglib.query.fields import COLUMN_PREFIX, own_columns
+from seglib.query.fields import COLUMN_PREFIX, own_columns, uses_columns
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
-from seglib.store.photo_measures.rows import MEANINGS as MEASURES
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.schemas import TAG_SEPARATOR
 from seglib.store.store import Store
 
@@ -78,7 +78,7 @@ def stats_frame(
 
     `image_ids` restricts it to these images.
     """
-    table = select(store.table(runs), filters or Filters())
+    table = _select_rows(store, runs, filters or Filters())
     table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
     added = {share_column(name): class_share(table, name).round(6) for name in classes_of(table)}
     position = max((i for i, c in enumerate(table.columns) if c.startswith("px:")), default=len(table.columns) - 1) + 1
@@ -102,7 +102,7 @@ def list_frame(
     `AGREEMENT_WORDS`), tags, column:<name> of each own column. `image_ids` restricts it to these images;
     `with_full_paths=False` omits the full path.
     """
-    table = select(store.table([run]), filters or Filters())
+    table = _select_rows(store, [run], filters or Filters())
     table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
     roots = {dataset.name: dataset.root for dataset in store.datasets()}
     seen, share = _largest_class(table)
@@ -121,6 +121,12 @@ def list_frame(
     if not with_full_paths:
         del columns["full path"]
     return pd.DataFrame(columns, index=table.index).reset_index(drop=True)
+
+
+def _select_rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> pd.DataFrame:
+    """The rows that pass the filters, with the photos' measures unless a part of these is damaged."""
+    with_measures = uses_columns(filters) or not photo_measures.find_damaged(store)
+    return select(store.table(runs, with_measures=with_measures), filters)
 
 
 def _largest_class(table: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -313,7 +319,7 @@ def safe_path(path: str) -> PurePosixPath:
 
 
 def _rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterator[dict[str, str]]:
-    table = select(store.table(runs), filters)
+    table = select(store.table(runs, with_measures=uses_columns(filters)), filters)
     columns = ["run", "dataset", "path", "image_id", "width", "height"]
     for values in table[columns].astype("object").itertuples(index=False, name=None):
         yield dict(zip(columns, values, strict=True))
@@ -348,7 +354,7 @@ def _describe_column(column: str) -> str:
         "column": f"Own column {name}: added to the photos from a file.",
         "blobs": f"Connected regions (8 neighbours) of {name} of at least {PRESENT_SHARE:.1%} of the mask.",
     }
-    if kind == "column" and name in MEASURES:
+    if kind == "column" and name in photo_measures.MEANINGS:
         by_hand = " An own column of this name takes its place." if name in _EXIF else ""
-        return MEASURES[name] + by_hand
+        return photo_measures.MEANINGS[name] + by_hand
     return per_class[kind] if name else _MEANINGS[column]

@@ -5,7 +5,7 @@ column that the user brought or that was read from the photos. `field_values` re
 `Store.table` frame, whatever its kind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -85,6 +85,23 @@ def list_fields(table: pd.DataFrame) -> list[Field]:
     fixed = [one.field for one in _FIXED.values() if one.field.kind is not Kind.TAGS or "tags" in table]
     names = classes_of(table)
     return [*own, *fixed, *map(_share_field, names), *map(_blobs_field, names)]
+
+
+def is_column(name: str) -> bool:
+    """Whether a field of this name is an own column or a measure of the photos, if there is one."""
+    return name not in _FIXED and name.partition(".")[0] not in ("share", "blobs")
+
+
+def uses_columns(filters: Mapping[str, object]) -> bool:
+    """Whether the filters need own columns or measures of the photos, without which a table may be read."""
+    from seglib.query.expressions.names import PRESENT
+    from seglib.query.expressions.nodes import comparisons
+    from seglib.query.expressions.parsing import parse
+
+    names = (one.name for one in comparisons(parse(str(filters["where"])))) if "where" in filters else ()
+    return any(key.startswith("column.") for key in filters) or any(
+        is_column(name) for name in names if name != PRESENT
+    )
 
 
 def find_field(table: pd.DataFrame, name: str) -> Field:

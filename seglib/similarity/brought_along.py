@@ -5,19 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from seglib.data.image import is_image_id
 from seglib.errors import UsageError
 from seglib.similarity.files import list_files
-from seglib.similarity.vector_file import read_vectors
+from seglib.similarity.vector_file import VectorFile, read_vectors
 from seglib.store.embeddings import brought
+from seglib.store.embeddings.vectors import to_unit_length
 from seglib.store.store import Store
 
 KEYS = ("image_id", "path", "stem")
 """What names a photo in a file of vectors: its content's id, its path in its dataset, or its file's name without
 ending.
 """
+
+_SAME_VECTOR = 0.999
+"""Cosine above which two vectors of one photo are taken for the same: a model's numbers vary a little by batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +54,8 @@ def add_embeddings(
         keys_file: The CSV that names the rows of a .npy file, by default that of the same name beside it.
 
     Raises:
-        UsageError: The file cannot be read, no key fits a photo, or one fits several; or the name is taken.
+        UsageError: The file cannot be read, no key fits a photo, one fits several, or two of one photo have different
+            vectors; or the name is taken.
     """
     brought.check_name(name)
     if key not in (None, *KEYS):
@@ -57,10 +63,7 @@ def add_embeddings(
     read = read_vectors(file, keys_file)
     photos = list_files(store)
     key, found = _match(file.name, read.keys, photos, key)
-    by_image: dict[str, int] = {}
-    for row, image_id in enumerate(found):
-        if image_id is not None:
-            by_image.setdefault(image_id, row)  # copies of one photo under two names have one vector
+    by_image = _first_rows(file.name, read, found)
     added = brought.add_set(store, name, list(by_image), read.vectors[list(by_image.values())], file.name)
     return AddReport(
         name=name,
@@ -71,6 +74,24 @@ def add_embeddings(
         unmatched=tuple(one for one, image_id in zip(read.keys, found, strict=True) if image_id is None),
         without=photos["image_id"].nunique() - added.images,
     )
+
+
+def _first_rows(file: str, read: VectorFile, found: Sequence[str | None]) -> dict[str, int]:
+    """image_id -> the first row about it: copies of one photo under two names have one vector.
+
+    Raises `UsageError` if theirs differ, since then at least one of them is another photo's.
+    """
+    first: dict[str, int] = {}
+    for row, image_id in enumerate(found):
+        if image_id is None or (kept := first.setdefault(image_id, row)) == row:
+            continue
+        one, other = to_unit_length(read.vectors[[kept, row]]).astype(np.float32)
+        if float(one @ other) < _SAME_VECTOR:
+            raise UsageError(
+                f"{file!r} has different vectors for {read.keys[kept][:80]!r} and {read.keys[row][:80]!r}, which are "
+                "the same photo: leave out the one that is wrong."
+            )
+    return first
 
 
 def _match(file: str, keys: Sequence[str], photos: pd.DataFrame, wanted: str | None) -> tuple[str, list[str | None]]:

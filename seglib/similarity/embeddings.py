@@ -5,8 +5,9 @@ embeddings = read_embeddings(store, sources[0].name)
 embeddings.vectors[embeddings.positions(["0123..."])]
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib.errors import UnknownName, UsageError
+from seglib.errors import DamagedFileError, UnknownName, UsageError
 from seglib.fileio import parquet_parts
 from seglib.store.embeddings import brought, vectors
+from seglib.store.embeddings.brought import BroughtSet
+from seglib.store.records import Run
 from seglib.store.store import Store
 
 VectorKind = Literal["global", "class"]
@@ -87,49 +90,70 @@ class Embeddings:
 def list_sources(store: Store) -> list[EmbeddingSource]:
     """Runs with embeddings, the most recently used first, then sets that were brought along, by name.
 
-    Fast: reads the footers of parts and one row of each source.
+    Sources with a damaged part are left out; see `find_damaged`. Fast: reads the footers of parts and one part of each
+    run.
     """
-    runs = []
-    for run in reversed(store.runs()):
-        folder = store.embeddings_folder(run)
-        if rows := parquet_parts.count_rows(folder):
-            dimensions = vectors.read_dimensions(folder, vectors.REMEDY)
-            runs.append(
-                EmbeddingSource(
-                    name=run.run,
-                    title=run.display_title,
-                    is_run=True,
-                    dimensions=dimensions,
-                    images=rows,
-                    kinds=("global", "class"),
-                )
-            )
-    sets = [
-        EmbeddingSource(
-            name=one.name,
-            title=one.name,
-            is_run=False,
-            dimensions=one.dimensions,
-            images=one.images,
-            kinds=("global",),
-        )
-        for one in brought.list_sets(store)
-    ]
-    return runs + sets
+    return [found for _, found in _look_up_sources(store) if isinstance(found, EmbeddingSource)]
+
+
+def find_damaged(store: Store) -> dict[str, str]:
+    """Name of each source with a damaged part -> what is wrong with it, and what to do."""
+    return {name: found for name, found in _look_up_sources(store) if isinstance(found, str)}
 
 
 def find_source(store: Store, name: str | None = None) -> EmbeddingSource:
-    """The source of this name, or the first one. Raises `UnknownName`, or `UsageError` if there is none at all."""
-    sources = {one.name: one for one in list_sources(store)}
+    """The source of this name, or the first one.
+
+    Raises `UnknownName`, `DamagedFileError` if it has a damaged part, or `UsageError` if there is none at all.
+    """
+    sources = dict(_look_up_sources(store))
     if not sources:
         raise UsageError(
             "This store has no embeddings: run a built-in model, which makes them, or add a file of embeddings."
         )
-    if name is None:
-        return next(iter(sources.values()))
-    if name not in sources:
+    if name is not None and name not in sources:
         raise UnknownName("source of embeddings", name, sources)
-    return sources[name]
+    found = sources[name] if name is not None else next(iter(sources.values()))
+    if isinstance(found, str):
+        raise DamagedFileError(found)
+    return found
+
+
+def _look_up_sources(store: Store) -> Iterator[tuple[str, EmbeddingSource | str]]:
+    """Yield the name of each source, in the order of `list_sources`, with the source or a sentence on its damage."""
+    for run in reversed(store.runs()):
+        folder = store.embeddings_folder(run)
+        survey = parquet_parts.survey(folder, vectors.REMEDY)
+        if survey.rows or survey.damaged:
+            yield run.run, _first(survey.damaged) or _source_of_run(run, folder, sum(survey.rows.values()))
+    for one in brought.list_sets(store):
+        survey = parquet_parts.survey(store.brought_folder(one.name), brought.REMEDY)
+        yield one.name, _first(survey.damaged) or _source_of_set(one)
+
+
+def _first(damaged: Mapping[str, str]) -> str:
+    return next(iter(damaged.values()), "")
+
+
+def _source_of_run(run: Run, folder: Path, images: int) -> EmbeddingSource | str:
+    try:
+        dimensions = vectors.read_dimensions(folder, vectors.REMEDY)
+    except DamagedFileError as error:  # a part of an older version, whose name has no digest
+        return str(error)
+    return EmbeddingSource(
+        name=run.run,
+        title=run.display_title,
+        is_run=True,
+        dimensions=dimensions,
+        images=images,
+        kinds=("global", "class"),
+    )
+
+
+def _source_of_set(one: BroughtSet) -> EmbeddingSource:
+    return EmbeddingSource(
+        name=one.name, title=one.name, is_run=False, dimensions=one.dimensions, images=one.images, kinds=("global",)
+    )
 
 
 def read_embeddings(store: Store, source: str | None = None, kind: VectorKind = "global") -> Embeddings:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from seglib.store.embeddings.vectors import widen
+
 EXACT_ROWS = 20_000
 
 _PROBES = 16
@@ -43,7 +45,7 @@ def find_neighbours(
     groups = [(everything, everything)] if count <= EXACT_ROWS else _group_rows(vectors, seed)
     done = 0
     for rows, candidates in groups:
-        others = vectors[candidates].astype(np.float32).T
+        others = widen(vectors[candidates]).T
         step = max(1, _BLOCK_NUMBERS // len(candidates))
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
@@ -62,7 +64,7 @@ def _nearest(
     k: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The k nearest of the candidates (D, M), sorted by row, for each row of the block; itself left out."""
-    distance = np.negative(block.astype(np.float32) @ others)  # (b, M), of which the smallest are the nearest
+    distance = np.negative(widen(block) @ others)  # (b, M), of which the smallest are the nearest
     distance[np.arange(len(rows)), np.searchsorted(candidates, rows)] = np.inf
     found = min(k, len(candidates) - 1)
     best = np.argpartition(distance, found, axis=1)[:, :found]
@@ -98,7 +100,7 @@ def _find_centres(vectors: NDArray[np.float16], count: int, seed: int) -> NDArra
         cluster = _assign(sample, centres)
         order = np.argsort(cluster, kind="stable")
         filled, starts = np.unique(cluster[order], return_index=True)
-        sums = np.add.reduceat(sample[order].astype(np.float32), starts, axis=0)
+        sums = np.add.reduceat(widen(sample[order]), starts, axis=0)
         centres[filled] = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     return centres
 
@@ -109,5 +111,5 @@ def _assign(vectors: NDArray[np.float16], centres: NDArray[np.float32]) -> NDArr
     step = max(1, _BLOCK_NUMBERS // max(centres.shape))
     for start in range(0, len(vectors), step):
         part = slice(start, start + step)
-        cluster[part] = (vectors[part].astype(np.float32) @ centres.T).argmax(axis=1)
+        cluster[part] = (widen(vectors[part]) @ centres.T).argmax(axis=1)
     return cluster

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from seglib.errors import SegError, UnknownName
 from seglib.similarity.embeddings import Embeddings
+from seglib.store.embeddings.vectors import widen
 from seglib.store.store import Store
 
 Method = Literal["pca", "umap", "pacmap"]
@@ -104,9 +105,9 @@ def _project_pca(vectors: NDArray[np.float16], _seed: int) -> NDArray[np.float32
     if not len(vectors):
         return np.empty((0, 2), np.float32)
     blocks = [vectors[start : start + 8192] for start in range(0, len(vectors), 8192)]
-    mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / len(vectors)
+    mean = sum(widen(block).sum(axis=0, dtype=np.float64) for block in blocks) / len(vectors)
     rows = np.linspace(0, len(vectors) - 1, min(len(vectors), _PCA_ROWS)).round().astype(np.intp)
-    centred = vectors[rows].astype(np.float32) - mean.astype(np.float32)
+    centred = widen(vectors[rows]) - mean.astype(np.float32)
     covariance = (centred.T @ centred).astype(np.float64)
     axes = np.linalg.eigh(covariance)[1][:, :-3:-1]  # (D, up to 2)
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
@@ -114,7 +115,7 @@ def _project_pca(vectors: NDArray[np.float16], _seed: int) -> NDArray[np.float32
     wide = axes.astype(np.float32)
     for number, block in enumerate(blocks):
         points[number * 8192 : number * 8192 + len(block), : axes.shape[1]] = (
-            block.astype(np.float32) - mean.astype(np.float32)
+            widen(block) - mean.astype(np.float32)
         ) @ wide
     return points
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from seglib.errors import UsageError
 from seglib.fileio.parallel import default_worker_count
 from seglib.similarity.embeddings import Embeddings, Ids
+from seglib.store.embeddings.vectors import widen
 
-_BLOCK_NUMBERS = 1 << 22  # of float32 at once, 16 MB
+_BLOCK_NUMBERS = 1 << 20  # of float32 at once, 4 MB
 
 
 def find_similar(
@@ -88,8 +89,8 @@ def similarities(embeddings: Embeddings, vector: NDArray[np.float32]) -> NDArray
 
     def compute(start: int) -> None:
         part = slice(start, start + step)
-        np.dot(rows[part].astype(np.float32), vector, out=result[part])
+        np.dot(widen(rows[part]), vector, out=result[part])
 
-    with ThreadPoolExecutor(default_worker_count()) as pool:  # most of the time goes into the conversion from float16
+    with ThreadPoolExecutor(default_worker_count()) as pool:
         list(pool.map(compute, range(0, len(rows), step)))
     return result.clip(-1, 1, out=result)

@@ -261,6 +261,7 @@ class Store(StoreLayout):
         *,
         with_tags: bool = True,
         with_scan: bool = False,
+        with_measures: bool = True,
     ) -> pd.DataFrame:
         """One row per run and file of the newest scan (default: all runs and datasets).
 
@@ -269,8 +270,9 @@ class Store(StoreLayout):
         content, label_class, tags, and column:<name> of each own column and measure of the photos. content: of the
         classes that the labels of its dataset name, the one with most pixels; `none` without any. Classes unknown to a
         run's model are null rather than 0 (their columns are then Int32 and UInt16). tags: sorted names joined by
-        `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column. `with_scan=True` adds bytes and
-        mtime_ns of the scanned file. Files that a run has not computed yet are omitted; `failures()` lists others.
+        `TAG_SEPARATOR`, null if there are none; `with_tags=False` omits the column, `with_measures=False` those of the
+        measures. `with_scan=True` adds bytes and mtime_ns of the scanned file. Files that a run has not computed yet
+        are omitted; `failures()` lists others.
         """
         data_sets = [self.dataset(n) for n in datasets] if datasets is not None else self.datasets()
         files = self.present_files(data_sets)
@@ -291,7 +293,8 @@ class Store(StoreLayout):
         table = append_own_columns(self, table, files, {one.name: one.id for one in data_sets}, places)
         del files, labels, parts, places  # as large as the table
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
-        return photo_measures.add_columns(self, tags.add_column(self, frame) if with_tags else frame)
+        frame = tags.add_column(self, frame) if with_tags else frame
+        return photo_measures.add_columns(self, frame) if with_measures else frame
 
     def present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""

@@ -6,10 +6,10 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from dashboard.formatting import run_labels
+from dashboard.formatting import run_labels, user_message
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import HASHES, RunSource
-from seglib.similarity.embeddings import Embeddings, VectorKind, list_sources, read_embeddings
+from seglib.similarity.embeddings import Embeddings, VectorKind, find_damaged, list_sources, read_embeddings
 from seglib.store.store import Store
 
 _OF_CLASS = ":class"
@@ -80,6 +80,21 @@ def _offered(source: RunSource) -> list[OfferedVectors]:
             vectors = VectorSet(source.path, source.version, one.name, kind)
             found.append(OfferedVectors(vectors, title + suffix, one.name if one.is_run else ""))
     return found
+
+
+def problems(source: RunSource) -> list[str]:
+    """Return a sentence for each source of embeddings that is not offered, because a part of it is damaged."""
+    return _problems(replace(source.without_tags(), run=""))
+
+
+@st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
+def _problems(source: RunSource) -> list[str]:
+    store = source.store()
+    labels = run_labels(store.runs())
+    return [
+        f"The embeddings of {labels.get(name, name)} are not offered: {user_message(why)}"
+        for name, why in find_damaged(store).items()
+    ]
 
 
 @st.cache_resource(max_entries=1, show_spinner="Reading the embeddings", hash_funcs=HASHES_WITH_VECTORS)

@@ -15,7 +15,9 @@ from dashboard.views.own_columns import card as own_columns
 from dashboard.views.runs import actions, changes, job_cards, table
 from dashboard.workers.jobs import Jobs
 from seglib.data.scan import STORE_MARKER
+from seglib.similarity import embeddings
 from seglib.store import content, scans
+from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.store import Store
 
 
@@ -38,8 +40,14 @@ def render(settings: ServerSettings) -> None:
         layout.remark("This store holds no other run." if damaged else "This store holds no run yet.")
         return
     store, version, _ = opened
-    damaged_records = (store.damaged_datasets(), scans.find_damaged(store), content.find_damaged(store))
-    layout.remarks([user_message(why) for reasons in damaged_records for why in reasons.values()])
+    damaged_files = (
+        store.damaged_datasets(),
+        scans.find_damaged(store),
+        content.find_damaged(store),
+        photo_measures.find_damaged(store),
+        embeddings.find_damaged(store),
+    )
+    layout.remarks([user_message(why) for reasons in damaged_files for why in reasons.values()])
     table.render(settings, store, version, runs, jobs)
     datasets.render(store, version)
     own_columns.render(store, version)

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.components import layout
 from dashboard.formatting import escape_markdown
 from dashboard.queries.photos import Selection
+from dashboard.queries.similarity import vectors as vector_queries
 from dashboard.queries.source import error_message
 from dashboard.state import pages, session
 from dashboard.views.selection import saved_views
@@ -42,6 +43,10 @@ def render(selection: Selection) -> None:
         return
     try:
         scope = select_scope(selection)
+        problems = vector_queries.problems(selection.source)
+        layout.show_notes(problems)
+        if scope is None and problems:
+            return
         if scope is None:
             st.info(NO_EMBEDDINGS)
             st.button(f"Go to {pages.RUNS}", key="go", on_click=session.open_page, args=(pages.RUNS, Filters()))

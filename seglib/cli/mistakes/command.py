@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from seglib.evaluation.truth_counting import EvaluationReport
+    from seglib.query.filters import Filters
     from seglib.store.records import Run
     from seglib.store.store import Store
 
@@ -159,7 +160,7 @@ def _rank(
 
     files = report.files
     if arguments.filters:
-        passing = select(store.table([run.run]), arguments.filters)[["dataset", "path"]]
+        passing = select(_read_table(store, run.run, arguments.filters), arguments.filters)[["dataset", "path"]]
         files = files.merge(passing, on=["dataset", "path"])
         if files.empty:
             explain_nothing_found(arguments.filters, arguments.where, store, [run.run])
@@ -186,7 +187,7 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
             comparison.update_counts(store, [first.run, *(run.run for run in others)], on_progress=bar.show)
     if failed:
         print_message(f"{len(failed)} masks cannot be read; run again with --verify.")
-    table = select(store.table([first.run]), arguments.filters)
+    table = select(_read_table(store, first.run, arguments.filters), arguments.filters)
     groups = copies.find_copies(store, table)
     found = suspects.find_suspects(store, first, [run.run for run in others], table=table, copies=groups)
     notes = [*found.notes, *([_NO_EMBEDDINGS] if groups is None else [])]
@@ -196,6 +197,12 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
     facts = {"run": first.run, "others": [run.run for run in others], "images": found.images, "failed": len(failed)}
     _show(arguments, store, _Listing(head, found.photos, "score", facts, notes))
     return 0
+
+
+def _read_table(store: "Store", run: str, filters: "Filters") -> "pd.DataFrame":
+    from seglib.query.fields import uses_columns
+
+    return store.table([run], with_measures=uses_columns(filters))
 
 
 # --- what is said ------------------------------------------------------------------------------------------------

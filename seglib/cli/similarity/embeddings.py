@@ -71,10 +71,13 @@ def add(commands: Any) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from seglib.similarity.embeddings import list_sources
+    from seglib.similarity.embeddings import find_damaged, list_sources
     from seglib.store.store import Store
 
-    sources = list_sources(Store(arguments.store))
+    store = Store(arguments.store)
+    sources, damaged = list_sources(store), find_damaged(store)
+    for why in damaged.values():
+        print_message(f"damaged: {why}")
     if arguments.json:
         print_json(*map(dataclasses.asdict, sources))
         return 0
@@ -84,7 +87,7 @@ def _list(arguments: argparse.Namespace) -> int:
             f"{source.name} ({origin}): {source.images} photos, {source.dimensions} dimensions, "
             f"{' and '.join(source.kinds)}"
         )
-    if not sources:
+    if not sources and not damaged:
         print("no embeddings: run a built-in model, or add a file")
     return 0
 

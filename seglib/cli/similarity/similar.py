@@ -100,6 +100,8 @@ def _similar(arguments: argparse.Namespace) -> int:
     else:
         vector = _embed_file(arguments.photo, store, source.name, arguments.kind)
         found = find_similar(embeddings, vector, arguments.number, among=files["image_id"])
+    if found.empty:
+        print_message(f"No other photo of this store has a vector in {source.name}.")
     _give(arguments, store, _add_first_files(found, files))
     return 0
 

@@ -81,8 +81,9 @@ def small_grey(image: Image.Image) -> Image.Image:
 def sharpness_score(grey: Image.Image) -> float:
     """0..1: how strong the edges of an image by `small_grey` are.
 
-    1 - exp(-s / 100), with s the standard deviation of the eight-neighbour Laplacian, clipped to 0..255. An image of
-    almost one tone has no edges and yet need not be blurred: the spread of its histogram adds to the score.
+    1 - exp(-s / 100), with s the standard deviation of the eight-neighbour Laplacian, clipped to 0..255; pixels at
+    the border keep their grey. An image of almost one tone has no edges and yet need not be blurred: the spread of its
+    histogram adds to the score.
     """
     edges = np.asarray(grey.filter(ImageFilter.FIND_EDGES), np.float32)
     spread = _score(float(np.std(grey.histogram())))

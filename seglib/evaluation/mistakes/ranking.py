@@ -175,7 +175,7 @@ def load_label_quality(
     """The label quality of `files` (`FILE_COLUMNS`), by default all files of the run; those not scored are left out."""
     this_run = store.run(run)
     if files is None:
-        files = store.table([run], with_tags=False)
+        files = store.table([run], with_tags=False, with_measures=False)
     mask_ids = ground_truth.mask_ids_by_image(store, truth_record)
     files = files[FILE_COLUMNS].assign(truth=files["image_id"].map(mask_ids))
     files = files[files["truth"].notna()]

@@ -23,6 +23,7 @@ from seglib.maintenance.compact import try_merge_parts
 from seglib.masks.oddities import find_oddities
 from seglib.progress import OnProgress, Progress
 from seglib.query.columns import label_agreement, to_float64
+from seglib.query.fields import uses_columns
 from seglib.query.filters import Filters, select
 from seglib.query.repeats import first_datasets
 from seglib.store.pair_counts import CountsWriter
@@ -113,7 +114,9 @@ def find_suspects(
     notes say so. Photos that several datasets hold are listed once. `table`: rows of the run's table, by default all.
     `copies`: groups of near-duplicates (`copies.find_copies`).
     """
-    table = select(store.table([run.run]) if table is None else table, filters or Filters())
+    filters = filters or Filters()
+    table = store.table([run.run], with_measures=uses_columns(filters)) if table is None else table
+    table = select(table, filters)
     table = table[first_datasets(table)]
     notes: list[str] = []
     strengths: dict[str, NDArray[np.float64]] = {}

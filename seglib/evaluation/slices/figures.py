@@ -15,7 +15,7 @@ from seglib.evaluation.slices.cut import Cut, FieldValues, Slice
 from seglib.metrics import bootstrap
 from seglib.metrics.measures import Measure
 from seglib.metrics.slice_estimates import MIN_IMAGES, SliceEstimate, estimate_slices
-from seglib.query.fields import Field, find_field
+from seglib.query.fields import Field, find_field, is_column
 from seglib.store.store import Store
 
 EVALUATION_MEASURES = ("miou", "pixel_accuracy")
@@ -116,14 +116,19 @@ def slice_by(
 def check_field(store: Store, runs: Sequence[str], by: str | None) -> None:
     """Raise `UnknownName` if one of the runs has no such field."""
     for run in runs if by is not None else ():
-        find_field(store.table([run], with_tags=by == "tag"), by or "")
+        find_field(_read_table(store, run, by or ""), by or "")
 
 
 def read_field(store: Store, run: str, by: str, files: pd.DataFrame) -> FieldValues:
     """The values of a field in a run, one per row of `files`, which needs dataset and path."""
-    table = store.table([run], with_tags=by == "tag")
+    table = _read_table(store, run, by)
     places, wanted = (pd.MultiIndex.from_frame(one[["dataset", "path"]].astype("str")) for one in (table, files))
     return FieldValues.read(table, by).take(places.get_indexer(wanted))
+
+
+def _read_table(store: Store, run: str, by: str) -> pd.DataFrame:
+    """The table of a run with what a field needs."""
+    return store.table([run], with_tags=by == "tag", with_measures=is_column(by))
 
 
 def to_frame(tables: Iterable[tuple[Mapping[str, str], SliceTable]]) -> pd.DataFrame:

@@ -24,6 +24,10 @@ REMEDY = "run again with `verify`, which computes its rows again"
 
 VECTOR_DTYPE = np.dtype("<f2")
 
+_SIGN_EXPONENT_FRACTION = np.int32(-0x70000001)  # without the three bits that repeat the sign
+_EXPONENT_SCALE = np.float32(2.0**112)
+_LARGEST = np.float32(np.finfo(np.float16).max)
+
 
 def to_unit_length(vectors: NDArray[np.floating]) -> NDArray[np.float16]:
     """(N, D) of any finite numbers -> float16 (N, D) of length 1; rows of zeros stay zeros."""
@@ -33,6 +37,21 @@ def to_unit_length(vectors: NDArray[np.floating]) -> NDArray[np.float16]:
     wide = wide.astype(np.float32, copy=False)
     lengths = np.linalg.norm(wide, axis=1, keepdims=True)
     return (wide / np.where(lengths > 0, lengths, 1)).astype(VECTOR_DTYPE)
+
+
+def widen(rows: NDArray[np.float16]) -> NDArray[np.float32]:
+    """The same numbers in float32, as `rows.astype(np.float32)`, in a fifth of the time.
+
+    A float16 whose exponent and fraction stand in the bits of a float32 is 2^-112 of its value.
+    """
+    bits = rows.view("<i2").astype(np.int32)
+    np.left_shift(bits, 13, out=bits)
+    np.bitwise_and(bits, _SIGN_EXPONENT_FRACTION, out=bits)
+    wide: NDArray[np.float32] = bits.view(np.float32)
+    np.multiply(wide, _EXPONENT_SCALE, out=wide)
+    if wide.size and (wide.max() > _LARGEST or wide.min() < -_LARGEST):  # infinite, or no number
+        return rows.astype(np.float32)
+    return wide
 
 
 def make_table(
@@ -63,8 +82,9 @@ def read_ids(folder: Path) -> set[str]:
 
 def read_dimensions(folder: Path, remedy: str) -> int:
     """Number of dimensions of the vectors in a folder with rows, from its first part."""
+    column = pa.schema([SCHEMA.field("global")])
     for name in parquet_parts.list_parts(folder):
-        lengths = pc.binary_length(parquet_parts.read_parts(folder, [name], SCHEMA, remedy=remedy)["global"])
+        lengths = pc.binary_length(parquet_parts.read_parts(folder, [name], column, remedy=remedy)["global"])
         if (longest := pc.max(lengths).as_py()) is not None:
             return int(longest) // VECTOR_DTYPE.itemsize
     return 0

@@ -53,6 +53,17 @@ class PhotoIndex:
         return pc.utf8_normalize(self.files["path"].combine_chunks(), form="NFC")
 
     @cached_property
+    def whole_paths(self) -> tuple[pa.Array, NDArray[np.int64]]:
+        """(paths that begin with the name of their dataset, the positions of these photos), if there are several
+        datasets; without those that are the path of a photo already.
+        """
+        if len(self._roots) == 1:  # folders above that of the dataset are cut off anyway
+            return pa.array([], pa.string()), np.empty(0, np.int64)
+        whole = pc.utf8_normalize(pc.binary_join_element_wise(self.datasets, self.paths, "/"), form="NFC")
+        new = pc.invert(pc.is_in(whole, value_set=self.paths)).to_numpy(zero_copy_only=False)
+        return whole.filter(pa.array(new)), np.flatnonzero(new)
+
+    @cached_property
     def datasets(self) -> pa.Array:
         return self.files["dataset"].cast(pa.string()).combine_chunks()
 
@@ -66,6 +77,9 @@ class PhotoIndex:
         if key == "image_id":
             return self.image_ids, places
         texts, datasets = self.paths, self.datasets
+        if key == "path" and not with_dataset:
+            whole, of_whole = self.whole_paths
+            return pa.concat_arrays([texts, whole]), np.concatenate([places, of_whole])
         if key == "stem":
             names = pc.replace_substring_regex(self.paths, "^.*/", "")
             stems = pc.replace_substring_regex(names, r"(.)\.[^.]*$", r"\1")
@@ -133,9 +147,10 @@ def find_photos(raw: RawFile, index: PhotoIndex, options: ColumnOptions) -> Foun
         raise UsageError(_describe_no_match(raw, lookup, named, keys))
     found = _choose(readings)
     if found.ambiguous:
+        way = "write the dataset's name before each path" if found.key == "path" else "name the photos by path"
         raise UsageError(
             f"{found.ambiguous:,} of the {raw.rows:,} rows fit several photos each, e.g. {found.ambiguous_example}: "
-            "name the photos by path, or one `dataset`."
+            f"{way}, or name one `dataset`."
         )
     if lookup.is_photo(found.column, found.key):
         raise UsageError(
@@ -202,7 +217,7 @@ class _Lookup:
         if not pc.any(pc.match_substring(texts, "/"), min_count=0).as_py():
             return texts
         cuts = [pc.replace_substring_regex(texts, f"^(?:[^/]*/){{{depth}}}", "") for depth in range(1, _MAX_DEPTH + 1)]
-        fitting = [cut for cut in cuts if self._sample_matches(cut, known)]
+        fitting = [cut for cut in cuts if self._sample_matches(cut, self._index.paths)]
         if len(fitting) > 1:
             raise UsageError(
                 f"The paths in the column {name!r}, such as {texts[0].as_py()!r}, begin above the dataset's folder and "

@@ -100,9 +100,16 @@ def missing_ids(store: MeasureStore, image_ids: Sequence[str]) -> set[str]:
     return set(image_ids) - set(rows.filter(pc.greater_equal(rows["version"], VERSION))["image_id"].to_pylist())
 
 
+def find_damaged(store: MeasureStore) -> dict[str, str]:
+    """Name of each damaged part -> what is wrong with it, and what to do."""
+    return parquet_parts.survey(store.photo_measures_folder(), REMEDY).damaged
+
+
 def read_ids(store: MeasureStore) -> tuple[set[str], set[str]]:
-    """(every measured image, those that are measured by the present definitions)."""
-    rows = _read(store, ["image_id", "version"])
+    """(every measured image, those that are measured by the present definitions), by the intact parts."""
+    folder, schema = store.photo_measures_folder(), pa.schema([SCHEMA.field("image_id"), SCHEMA.field("version")])
+    intact = parquet_parts.survey(folder, REMEDY).rows
+    rows = parquet_parts.read_parts(folder, list(intact), schema, remedy=REMEDY)
     current = rows.filter(pc.greater_equal(rows["version"], VERSION))
     return set(rows["image_id"].to_pylist()), set(current["image_id"].to_pylist())
 

@@ -89,7 +89,13 @@ CHANCE = (50, 70)
             [("Canon", None, None, 30), ("Nikon", None, None, 20)],
             "These slices by camera have no pixel that can be compared.",
         ),
-        ([("Canon", 50, None, 30)], "All of 30 photos have the same camera, Canon: there is nothing to compare."),
+        (
+            [("12 others", 55, CHANCE, 50), ("Canon", 10, None, 3), ("Sony", 10, None, 3)],
+            "No difference beyond chance in the only slice by camera that can be judged, 12 others: mIoU 55.0 %. 2 "
+            "slices of fewer than 10 photos are not judged.",
+        ),
+        ([("Canon", 50, None, 1)], "There is a single photo, so there are no slices by camera to compare."),
+        ([("Canon", 50, None, 30)], "All 30 photos have the same camera, Canon: there is nothing to compare."),
         ([(NO_VALUE, 50, None, 30)], "None of 30 photos has a camera: there are no slices to compare."),
     ],
 )

@@ -156,6 +156,17 @@ def test_without_photos_below_the_data_the_page_says_so(empty):
     assert str(empty.parent) not in said(app).replace("\\", "")
 
 
+def test_a_filled_store_without_a_folder_is_not_said_to_hold_no_photos(empty, monkeypatch):
+    unnamed = replace(ServerSettings.read(), folders_named=False)
+    for name, value in unnamed.to_environment().items():
+        monkeypatch.setenv(name, value)
+    assert "There are no photos yet" in said(opened("Runs"))
+    fill_store(empty)
+    text = said(opened("Runs"))
+    assert "There are no photos" not in text
+    assert "No folder of photos was named when the server was started" in text
+
+
 # --- starting, watching, stopping ---
 
 

@@ -105,7 +105,7 @@ def test_its_own_filter_leaves_the_slices_and_others_do_not(judged):
 
 
 def test_a_single_slice_and_none_are_sentences(judged):
-    assert "All of 36 photos have the same data set, photos: there is nothing to compare." in plain(
+    assert "All 36 photos have the same data set, photos: there is nothing to compare." in plain(
         opened("Evaluate", run=[A], by=["dataset"])
     )
     assert "None of 36 photos has a split: there are no slices to compare." in plain(

@@ -57,6 +57,8 @@ def test_a_whole_store_has_no_damage(store):
     [
         ("runs/*/stats/part-*", "part", 3),
         ("runs/*/masks/*/*.png", "mask", 1),
+        ("runs/*/embeddings/part-*", "part", 3),
+        ("photo_measures/part-*", "part", 0),
         ("datasets/*/files/part-*", "part", 0),
         ("runs/*/run.json", "record", 0),
         ("datasets/*/dataset.json", "record", 0),

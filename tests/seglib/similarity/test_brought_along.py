@@ -62,8 +62,18 @@ def test_a_path_may_begin_with_its_dataset_and_copies_have_one_vector(ran, tmp_p
     (photos / "dogs" / "copy.png").write_bytes((photos / "cats" / "a.png").read_bytes())
     run(photos, ran, fake)
     keys = ["photos/cats/a.png", "./cats/b.png", "dogs/copy.png", "q"]
-    report = add_embeddings(ran, write(tmp_path / "x.npz", keys), "clip")
+    vectors = np.array([[3, 4], [1, 0], [6.001, 8], [-1, 0]], np.float32)
+    report = add_embeddings(ran, write(tmp_path / "x.npz", keys, vectors), "clip")
     assert (report.rows, report.images, report.unmatched, report.without) == (4, 2, ("q",), 2)
+
+
+def test_different_vectors_of_one_photo_under_two_names_are_refused(ran, tmp_path, photos, fake):
+    (photos / "dogs" / "copy.png").write_bytes((photos / "cats" / "a.png").read_bytes())
+    run(photos, ran, fake)
+    file = write(tmp_path / "x.npz", ["cats/b.png", "cats/a.png", "dogs/copy.png", "dogs/d.png"])
+    with pytest.raises(UsageError, match=r"different vectors for 'cats/a.png' and 'dogs/copy.png', which are the same"):
+        add_embeddings(ran, file, "clip")
+    assert brought.list_sets(ran) == []
 
 
 @pytest.mark.parametrize(

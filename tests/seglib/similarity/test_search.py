@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from seglib.cli import main
 from seglib.errors import UsageError
 from seglib.similarity import search
 from seglib.similarity.search import find_similar, similarities
 from tests.seglib.similarity.small_sets import at_angles, image_id, make_embeddings, numbers
+from tests.seglib.small_runs import run
 
 
 def test_the_nearest_come_first_and_the_image_itself_is_left_out():
@@ -72,3 +74,11 @@ def test_positions_of_few_and_of_many_images(count):
 def test_of_no_images_nothing_is_similar():
     empty = make_embeddings(np.empty((0, 2)))
     assert find_similar(empty, np.array([1.0, 0.0])).empty
+
+
+def test_the_command_says_if_there_is_no_other_photo(store, paint, fake, tmp_path, capsys):
+    paint("cats/a.png", cat=(0, 0, 8, 8))
+    name = run(tmp_path / "photos", store, fake).run
+    assert main.main(["similar", "cats/a.png", "--store", str(store.path)]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out, f"No other photo of this store has a vector in {name}." in shown.err) == ("", True)

@@ -126,6 +126,17 @@ def test_rare_categories_are_put_together():
     )  # not "1 others"
 
 
+def test_of_ten_thousand_texts_the_most_frequent_are_slices():
+    texts = [f"note {number}." for number in range(10_000)]
+    found = cut(pd.Series([*texts, *["note 7777."] * 2, *["note 1."] * 3, None]), Kind.TEXT)
+    named = sizes(found)
+    assert len(named) == MAX_SLICES + 2
+    assert list(named.items())[:2] == [("note 1.", 4), ("note 7777.", 3)]
+    assert (named["9,970 others"], named[NO_VALUE]) == (9_970, 1)
+    assert found.slices[0].where == "column.x=note%201."
+    assert cut(pd.Series([*texts, "one more"]), Kind.TEXT).slices[0].where is None  # too many to compare each with all
+
+
 def test_the_filter_of_a_slice_finds_its_images():
     draw = np.random.default_rng(1)
     n = 300

@@ -63,6 +63,28 @@ def test_a_name_in_two_datasets_is_refused_until_it_is_said_which(known, tmp_pat
     assert known.table(datasets=["photos"])["column:x"].tolist()[0] == 2
 
 
+def test_a_path_that_begins_with_its_dataset_says_which_is_meant(known, tmp_path):
+    add_dataset(known, tmp_path / "more", ["cats/a.jpg", "cats/e.jpg"])
+    with pytest.raises(UsageError, match="write the dataset's name before each path, or name one `dataset`"):
+        add(known, "path,x\ncats/a.jpg,1\n")
+    report = add(known, "path,x\nmore/cats/a.jpg,1\nphotos/cats/a.jpg,2\nmore/cats/z.jpg,3\nphotos\\dogs\\c.jpg,4\n")
+    assert (report.key, report.photos, report.unmatched) == ("path", 3, 1)
+    table = known.table()
+    assert table.loc[table["column:x"].notna(), ["dataset", "path", "column:x"]].to_numpy().tolist() == [
+        ["more", "cats/a.jpg", 1],
+        ["photos", "cats/a.jpg", 2],
+        ["photos", "dogs/c.jpg", 4],
+    ]
+
+
+def test_the_path_of_a_photo_goes_before_one_that_begins_with_a_dataset(known, tmp_path):
+    """The folder of one dataset lies in that of another: both know the file by a path."""
+    add_dataset(known, tmp_path / "photos" / "cats", ["a.jpg", "n.jpg"])
+    report = add(known, "path,x\ncats/a.jpg,1\ncats/n.jpg,2\n")
+    assert (report.photos, report.unmatched) == (2, 0)
+    assert known.table(datasets=["photos"])["column:x"].tolist()[0] == 1
+
+
 def test_a_stem_that_two_photos_have_is_refused(store, tmp_path):
     add_dataset(store, tmp_path / "photos", ["cats/a.jpg", "dogs/a.png"])
     with pytest.raises(UsageError, match=r"1 of the 1 rows fit several photos each, e\.g\. 'a' fits 'cats/a.jpg' and"):
