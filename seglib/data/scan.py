@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 
@@ -26,6 +27,9 @@ STORE_MARKER = "store.json"
 """A folder with this file is a store; its masks and thumbnails are not part of the dataset."""
 
 RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
+
+Record = dict[str, Any]
+"""One row of the scan, plus `image_id`: the known id, or None."""
 
 _MAX_ENTRIES = 500_000  # maximum number of directory entries that `find_image_folders` visits
 _MAX_NESTED_LINKS = 3  # folders that link to each other would be walked in every order

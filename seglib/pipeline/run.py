@@ -21,7 +21,8 @@ from seglib.models.registry import DEFAULT_MODEL, ModelSpec
 from seglib.pipeline import labelling, quantization
 from seglib.pipeline.photo_index import readable_again, record_vanished
 from seglib.pipeline.planning import RunPlan
-from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
+from seglib.pipeline.result_writer import OnProgress
+from seglib.pipeline.session import RunOptions, RunReport, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
 from seglib.store.embeddings import vectors
