@@ -13,6 +13,7 @@ from seglib.compute.task import Job, Photo
 from seglib.compute.worker import ComputeWorker, start_worker
 from seglib.data.left_out import LeftOut
 from seglib.data.photo_measures.exif import GpsPrecision
+from seglib.data.scan import Part
 from seglib.errors import UsageError
 from seglib.inference.config import InferenceConfig
 from seglib.maintenance import compact, cost_record
@@ -29,7 +30,9 @@ from seglib.store.writer import RunWriter
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Execution options of a run; none of them changes a mask. Raises `UsageError` for an unknown `label_from`."""
+    """Execution options of a run; none of them changes a mask. Raises `UsageError` for an unknown `label_from`, and for
+    a `part` that is none.
+    """
 
     device: str = "auto"
     batch_size: int | None = None
@@ -39,6 +42,10 @@ class RunOptions:
     limit: int | None = None
     names: tuple[str, ...] | None = None
     """Relative paths or stems; if given, only these are computed."""
+    part: tuple[int, int] | None = None
+    """(I, N): compute only the I-th of N parts of the photos, as another process computes each other one, at the same
+    time or later, with the same store. Together they give the run that one call would have given.
+    """
     title: str | None = None
     follow_links: bool = False
     verify: bool = False
@@ -59,6 +66,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.label_from not in (None, *LABEL_SOURCES):
             raise UsageError(f"`label_from` is {' or '.join(LABEL_SOURCES)}, not {self.label_from!r}.")
+        if self.part is not None:
+            Part.check(self.part)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +171,8 @@ class _Session:
     def _record(self, progress: RunProgress, started: str, device: str, seconds: float) -> None:
         counts = {name: getattr(progress, name) for name in ("computed", "reused", "failed")}
         invocation = {"started": started, "dataset": self.data_set.id, "device": device, "seconds": round(seconds, 3)}
-        self.store.record_invocation(self.run, invocation | counts)
+        part = {"part": "{}/{}".format(*self.options.part)} if self.options.part else {}
+        self.store.record_invocation(self.run, invocation | counts | part)
 
     def _report(self, progress: RunProgress, device: str | None, seconds: float) -> RunReport:
         return RunReport(
