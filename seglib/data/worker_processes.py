@@ -40,19 +40,24 @@ def _prepare(name: str) -> dict[str, Any]:
     return data
 
 
-def check_importable(value: object, name: str) -> bytes:
-    """The pickled value. Raises `UsageError` if another process could not unpickle it, as what is defined in the main
-    module, or within a function.
+def check_importable(value: object, name: str) -> None:
+    """Raise `UsageError` if another process could not unpickle this value, as what is defined in the main module, or
+    within a function.
     """
-    buffer = io.BytesIO()
     try:
-        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+        _Pickler(_Nowhere(), pickle.HIGHEST_PROTOCOL).dump(value)
     except Exception as error:  # foreign code raises whatever it likes
         reason = " ".join(str(error).split())[:160].rstrip(".")
         raise UsageError(
             f"{name} cannot be sent to another process ({reason}): define it in a module that can be imported."
         ) from None
-    return buffer.getvalue()
+
+
+class _Nowhere(io.RawIOBase):
+    """Takes what is written, and keeps none of it."""
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes
 
 
 class _Pickler(pickle.Pickler):

@@ -7,7 +7,6 @@ long as the process lives.
 
 import copy
 import inspect
-import pickle
 import uuid
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -78,10 +77,8 @@ class ObjectAdapter(Adapter):
                 f"{name} cannot be sent to another process, since no digest tells it from other models: write a "
                 "function that makes it, and give file.py:FUNCTION."
             )
-        return vars(self) | {"model": check_importable(self.model, name)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, model=pickle.loads(state["model"]))  # noqa: S301 - in what is being unpickled already
+        check_importable(self.model, name)
+        return vars(self)
 
     @property
     def weights_sha256(self) -> str:
