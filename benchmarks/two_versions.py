@@ -4,7 +4,8 @@
     python benchmarks/two_versions.py ../before . PHOTOS [--rounds 5] [--model fcn_mobilenet_v2]
 
 Each run is a process of its own with a new store. In each round both trees run, and the next round begins with the
-other one, so that what else the machine does falls on both. Printed are the medians, and the second tree's ratio to the first (above 1: better) of:
+other one, so that what else the machine does falls on both. Printed are the medians, and the second tree's ratio to the
+first (above 1: better) of:
 
 - images/s: what the run says itself, from the first decoded photo to the last committed part;
 - wall: seconds from the process's start to its end;
@@ -34,7 +35,10 @@ def main() -> None:
     for number in range(arguments.rounds):
         for tree in trees if number % 2 == 0 else reversed(trees):
             figures[tree].append(measure(tree, arguments.photos.resolve(), arguments.model))
-            print(f"round {number + 1} {tree.name:<12} " + "  ".join(f"{one:8.2f}" for one in figures[tree][-1]))
+            print(
+                f"round {number + 1} {tree.name:<12} " + "  ".join(f"{one:8.2f}" for one in figures[tree][-1]),
+                flush=True,
+            )
     print(f"{'median':<20} {'images/s':>8}  {'wall s':>8}  {'CPU s':>8}")
     medians = [[statistics.median(values) for values in zip(*figures[tree], strict=True)] for tree in trees]
     for tree, row in zip(trees, medians, strict=True):
