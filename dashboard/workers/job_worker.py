@@ -40,7 +40,7 @@ from seglib.evaluation import comparison, truth_counting
 from seglib.evaluation.mistakes import suspects
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
-from seglib.pipeline import session
+from seglib.pipeline.result_writer import RunProgress
 from seglib.pipeline.run import run as run_pipeline
 from seglib.pipeline.session import RunOptions
 from seglib.progress import OnProgress, Progress
@@ -235,7 +235,7 @@ def progress_callback(writer: "JobStateWriter") -> OnProgress:
     return count
 
 
-def _from_run_progress(progress: session.RunProgress) -> JobProgress:
+def _from_run_progress(progress: RunProgress) -> JobProgress:
     return JobProgress(**{f.name: getattr(progress, f.name) for f in fields(JobProgress)})
 
 

@@ -63,6 +63,8 @@ class SmpAdapter(Adapter):
     """The architecture's arguments, as JSON; `_model_class` is its name."""
     weights: str
     """Name of the file of weights."""
+    sha256: str
+    """Of that file when the model was found; what is loaded must still have it."""
     scores: OutputKind | None
     channels: str
     says_mean: bool
@@ -72,7 +74,7 @@ class SmpAdapter(Adapter):
 
     @property
     def weights_sha256(self) -> str:
-        return weights_file.file_sha256(Path(self.folder, self.weights))
+        return self.sha256
 
     @property
     def code(self) -> str:
@@ -107,7 +109,9 @@ class SmpAdapter(Adapter):
         ensure_installed()
         config = json.loads(self.config)
         model = _build(config, spec.name)
-        state = weights_file.read_state_dict(Path(self.folder, self.weights))
+        weights = Path(self.folder, self.weights)
+        weights_file.check_unchanged(weights, self.sha256)
+        state = weights_file.read_state_dict(weights)
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
@@ -153,6 +157,7 @@ def find(request: ModelRequest, target: str) -> ModelSpec:
             folder=str(folder),
             config=json.dumps(config, sort_keys=True),
             weights=weights,
+            sha256=weights_file.file_sha256(folder / weights),
             scores=request.scores or _OUTPUTS.get(activation),  # type: ignore[arg-type]  # checked by lookup
             channels=request.channels or "rgb",
             says_mean=known is not None or request.mean is not None,

@@ -28,6 +28,7 @@ from seglib.cli.common import (
     print_message,
     read_lines,
 )
+from seglib.data.scan import Part
 from seglib.errors import TooManyFailures, UsageError
 from seglib.models.registry import DEFAULT_MODEL
 
@@ -64,6 +65,13 @@ def add(commands: Any) -> None:
     command.add_argument("--limit", type=parse_positive, metavar="N", help="only the first N photos by path")
     command.add_argument(
         "--list", type=Path, metavar="FILE", help="only the photos that FILE names, one relative path or stem per line"
+    )
+    command.add_argument(
+        "--part",
+        type=Part.parse,
+        metavar="I/N",
+        help="only the I-th of N parts of the photos, divided by their paths: other processes, on this machine or on "
+        "others that share the disk, compute the other parts into the same store, at the same time or later",
     )
     command.add_argument("--title", metavar="TITLE", help="what the run is called on pages (default: the model's name)")
     command.add_argument("--name", metavar="TITLE", help="name of the dataset (default: the folder's name)")
@@ -118,6 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         limit=arguments.limit,
         names=read_lines(arguments.list),
+        part=arguments.part,
         title=arguments.name,
         follow_links=arguments.follow_links,
         verify=arguments.verify,
@@ -161,7 +170,7 @@ def _run(arguments: argparse.Namespace) -> int:
             )
         else:
             _print_report(report, arguments.store)
-        if report.failed > report.images * arguments.max_failure_rate or report.failed == report.images:
+        if report.failed > report.images * arguments.max_failure_rate or report.failed == report.images > 0:
             raise TooManyFailures(
                 f"{report.failed} of {report.images} photos cannot be read, more than --max-failure-rate "
                 f"{arguments.max_failure_rate:g} allows: python -m seglib status lists them."

@@ -5,18 +5,21 @@ out; `scan` returns the data frame alone. No file is opened. Folders that contai
 """
 
 import contextlib
+import hashlib
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from seglib.data import labels
 from seglib.data.formats import HEIF_SUFFIXES, has_heif
 from seglib.data.left_out import LeftOut, LeftOutCounter
-from seglib.errors import DatasetError
+from seglib.errors import DatasetError, UsageError, shorten
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -26,6 +29,9 @@ STORE_MARKER = "store.json"
 """A folder with this file is a store; its masks and thumbnails are not part of the dataset."""
 
 RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
+
+Record = dict[str, Any]
+"""One row of the scan, plus `image_id`: the known id, or None."""
 
 _MAX_ENTRIES = 500_000  # maximum number of directory entries that `find_image_folders` visits
 _MAX_NESTED_LINKS = 3  # folders that link to each other would be walked in every order
@@ -131,6 +137,42 @@ def select_by_name(records: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     if not chosen:
         raise DatasetError("The list names no photo: it needs one relative path per line.")
     return records[records["path"].isin(chosen)].reset_index(drop=True)
+
+
+class Part(NamedTuple):
+    """One of some parts into which the photos of a folder are divided, so that several processes share the work.
+
+    The part of a photo depends on nothing but its path.
+    """
+
+    number: int
+    """1 to `parts`."""
+    parts: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Part":
+        """The part that "2/8" names. Raises `UsageError`."""
+        if re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}", text) is not None:
+            number, _, parts = text.partition("/")
+            if 1 <= int(number) <= int(parts):
+                return cls(int(number), int(parts))
+        raise UsageError(f"A part is the I-th of N, with I from 1 to N, such as 2/8, not {shorten(text)!r}.")
+
+    @classmethod
+    def check(cls, value: object) -> "Part":
+        """The part (number, parts). Raises `UsageError`."""
+        if isinstance(value, tuple) and [type(one) for one in value] == [int, int] and 1 <= value[0] <= value[1]:
+            return cls(*value)
+        raise UsageError(f"A part is (I, N), the I-th of N with I from 1 to N, such as (2, 8), not {value!r}.")
+
+    def holds(self, path: str) -> bool:
+        """Whether the photo with this path, relative and with `/`, is in this part: by its SHA-256 modulo `parts`."""
+        digest = hashlib.sha256(path.encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest, "big") % self.parts == self.number - 1
+
+    def select(self, records: pd.DataFrame) -> pd.DataFrame:
+        """The records of this part, in their order."""
+        return records[records["path"].map(self.holds).astype(bool)].reset_index(drop=True)
 
 
 class _Walk:

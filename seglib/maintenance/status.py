@@ -20,7 +20,7 @@ from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
 from seglib.store import ground_truth, pair_counts, scans
 from seglib.store import tags as store_tags
-from seglib.store.embeddings import brought
+from seglib.store.embeddings import brought, vectors
 from seglib.store.embeddings.brought import BroughtSet
 from seglib.store.own_columns import log as own_columns
 from seglib.store.own_columns import rewriting
@@ -61,8 +61,8 @@ class RunStatus:
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
     embeddings: int = 0
-    """Rows of embeddings in intact parts; fewer than `rows` if one is damaged, or if the run was made without, by an
-    older version, or by a model that gives none.
+    """Images with embeddings in intact parts; fewer than `rows` if a part is damaged, or if the run was made without, by
+    an older version, or by a model that gives none.
     """
 
 
@@ -245,7 +245,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
         title=run.display_title,
         repeatable=run.repeatable,
-        embeddings=sum(parquet_parts.survey(store.embeddings_folder(run)).rows.values()),
+        embeddings=vectors.count_images(store.embeddings_folder(run)),
     )
 
 

@@ -92,7 +92,7 @@ def separable_conv(channels: int, out: int) -> nn.Sequential:
     return nn.Sequential(conv_norm_relu(channels, channels, 3, groups=channels), conv_norm_relu(channels, out))
 
 
-def build_torchvision_model(name: str, classes: int) -> nn.Module:
+def build_torchvision_model(classes: int, name: str) -> nn.Module:
     """Build a torchvision.models.segmentation model by its registered name, without pretrained weights."""
     model = get_model(name, weights=None, weights_backbone=None, num_classes=classes)
     assert isinstance(model, nn.Module)

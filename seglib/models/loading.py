@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 
 
 def weights_sha256(spec: ModelSpec) -> str:
-    """SHA-256 of the weights file. Raises `WeightsError` if it does not match the published hash."""
+    """SHA-256 of the weights file. Raises `WeightsError` if it is not the one that the spec says."""
     if spec.adapter is not None:
         return spec.adapter.weights_sha256
     digest = weights_file.file_sha256(spec.path)
     if not digest.startswith(spec.sha256):
+        if spec.source == "file":
+            raise WeightsError(f"{spec.path.name} has changed since it was found: find the model again.")
         raise WeightsError(
             f"{spec.path} is not the published file: its SHA-256 begins with {digest[:8]}, expected {spec.sha256[:8]}. "
             "Delete it and run again to download it."

@@ -9,13 +9,14 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seglib.classes import VOC_CLASSES
 from seglib.data.resize import Resize, input_size_wh, side_rule
+from seglib.data.worker_processes import check_importable
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models import weights_file
 from seglib.models.adapter import Adapter, ModelRequest
@@ -37,29 +38,38 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def _lazy_builder(name: str, module: str, **defaults: str) -> "Callable[..., nn.Module]":
-    def build(classes: int, **options: str) -> "nn.Module":
-        builder: Callable[..., nn.Module] = getattr(importlib.import_module(f"seglib.models.{module}"), name)
-        return builder(classes, **defaults | options)
+@dataclass(frozen=True)
+class Builder:
+    """A function of `seglib.models` that builds an architecture; compares by value and can be pickled."""
 
-    return build
+    module: str
+    function: str
+    defaults: tuple[tuple[str, str], ...] = ()
+    """What a model of this name is built with if nothing else is said."""
+    options: tuple[tuple[str, str], ...] = ()
+
+    def __call__(self, classes: int) -> "nn.Module":
+        build = getattr(importlib.import_module(f"seglib.models.{self.module}"), self.function)
+        model: nn.Module = build(classes, **dict(self.defaults) | dict(self.options))
+        return model
 
 
-def _torchvision_builder(name: str) -> "Callable[[int], nn.Module]":
-    def build(classes: int) -> "nn.Module":
-        from seglib.models import layers
-
-        return layers.build_torchvision_model(name, classes)
-
-    return build
+def _torchvision_builder(name: str) -> Builder:
+    return Builder("layers", "build_torchvision_model", (("name", name),))
 
 
 def _build_foreign(_classes: int) -> "nn.Module":
     raise UsageError("A model that is not built in cannot be trained here: choose an architecture of `seglib models`.")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModelSpec:
+    """Everything that defines a model. Specs compare by what is loaded, whatever the folder in which its weights lie.
+
+    A spec can be pickled: it names the weights by their file and digest. What cannot be imported by another process,
+    such as a model of the script that runs, raises `UsageError` then.
+    """
+
     name: str
     """Part of the run's name: letters, digits, `.`, `_` and `-`."""
     build: "Callable[[int], nn.Module]" = _build_foreign
@@ -67,7 +77,7 @@ class ModelSpec:
     weights: str
     """File name in `seglib/checkpoints` or in torch's hub folder; for any other source the full path."""
     sha256: str = ""
-    """Prefix that the file's SHA-256 must have, in hex; empty if none was published."""
+    """What the file's SHA-256 begins with, in hex: as published, or when the model was found; empty if unknown."""
     parameters: int
     """Number of parameters, without the auxiliary head; 0 if unknown."""
     gflops: float | None = None
@@ -99,8 +109,24 @@ class ModelSpec:
     """Order of the channels that a checkpoint was trained with: `bgr` turns its first convolution round."""
     adapter: Adapter | None = None
     """How the model is loaded, if it is not built in."""
-    request: ModelRequest | None = field(default=None, compare=False)
+    request: ModelRequest | None = None
     """What a person named the model by, if a name of `MODELS` is not enough to find it again."""
+
+    @cached_property
+    def _identity(self) -> tuple[object, ...]:
+        """All that decides a mask. A digest stands for the file of weights."""
+        left_out = {"request", "weights"} if self.sha256 else {"request"}
+        return tuple(getattr(self, one.name) for one in fields(self) if one.name not in left_out)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ModelSpec) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def __getstate__(self) -> dict[str, object]:
+        check_importable(self.build, f"The architecture of {self.name}")
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def input_resize(self, resize: Resize) -> Resize:
         """Resize rule for the model's input, given the rule for the mask grid; logits are resampled to the grid."""
@@ -134,7 +160,7 @@ MODELS: dict[str, ModelSpec] = {
     for spec in (
         ModelSpec(
             name="fcn_mobilenet_v2",
-            build=_lazy_builder("fcn_mobilenet_v2", "fcn", head="context"),
+            build=Builder("fcn", "fcn_mobilenet_v2", (("head", "context"),)),
             weights="fcn_mobilenet_v2_voc.safetensors",
             sha256="64fb42d2c91a0913803f9160c453d1949ad910fe2e50476453eefa396c68c7fe",
             parameters=3_078_021,
@@ -147,7 +173,7 @@ MODELS: dict[str, ModelSpec] = {
         ),
         ModelSpec(
             name="unet_mobilenet_v2",
-            build=_lazy_builder("unet_mobilenet_v2", "unet"),
+            build=Builder("unet", "unet_mobilenet_v2"),
             weights="unet_mobilenet_v2_voc.safetensors",
             sha256="44686acf6b2dd5d31edcefae1893feee30d6244b7b9945b7c5d3908c7f571171",
             parameters=3_272_634,
@@ -209,11 +235,11 @@ MODELS: dict[str, ModelSpec] = {
     )
 }
 
-TRAINABLE: dict[str, "Callable[..., nn.Module]"] = {
-    "fcn_mobilenet_v2": _lazy_builder("fcn_mobilenet_v2", "fcn"),  # checkpoints that name no head use torchvision's
-    "unet_mobilenet_v2": _lazy_builder("unet_mobilenet_v2", "unet"),
-    "unet_resnet34": _lazy_builder("unet_resnet34", "unet"),
-    "segnet": _lazy_builder("segnet", "segnet"),
+TRAINABLE: dict[str, "Callable[[int], nn.Module]"] = {
+    "fcn_mobilenet_v2": Builder("fcn", "fcn_mobilenet_v2"),  # checkpoints that name no head use torchvision's
+    "unet_mobilenet_v2": Builder("unet", "unet_mobilenet_v2"),
+    "unet_resnet34": Builder("unet", "unet_resnet34"),
+    "segnet": Builder("segnet", "segnet"),
 }
 """Builders for `seglib train`: architectures missing from `MODELS`, or built differently there."""
 
@@ -222,16 +248,17 @@ def trainable_names() -> tuple[str, ...]:
     return tuple(sorted({*TRAINABLE, *MODELS}))
 
 
-@lru_cache(maxsize=64)  # partials compare by identity: reading a file twice must give equal specs, so it loads once
-def get_model_builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "Callable[..., nn.Module]":
+def get_model_builder(name: str, options: tuple[tuple[str, str], ...] = ()) -> "Callable[[int], nn.Module]":
     """Builder (number of classes -> model without weights) of the architecture that `seglib train` uses by this name.
 
     Raises `UnknownName`.
     """
     if name not in trainable_names():
         raise UnknownName("model", name, trainable_names())
-    build: Callable[..., nn.Module] = TRAINABLE[name] if name in TRAINABLE else MODELS[name].build
-    return partial(build, **dict(options)) if options else build
+    build = TRAINABLE[name] if name in TRAINABLE else MODELS[name].build
+    if not options:
+        return build
+    return replace(build, options=options) if isinstance(build, Builder) else partial(build, **dict(options))
 
 
 def find_model_spec(
@@ -311,7 +338,7 @@ def _file_spec(
         spec,
         build=get_model_builder(architecture, options),
         weights=str(weights),
-        sha256="",
+        sha256=weights_file.file_sha256(weights),
         source="file",
         request=request,
         parameters=parameters or spec.parameters,

@@ -126,6 +126,12 @@ def file_sha256(path: Path) -> str:
         raise WeightsError(f"The weights file {path.name!r} cannot be read ({reason}).") from None
 
 
+def check_unchanged(path: Path, sha256: str) -> None:
+    """Raise `WeightsError` if the file is not the one that was found with this SHA-256."""
+    if file_sha256(path) != sha256:
+        raise WeightsError(f"{path.name} has changed since it was found: find the model again.")
+
+
 @lru_cache(maxsize=16)
 def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
     """Hash a file once per process and file version: 200 MB take a third of a second."""

@@ -35,7 +35,7 @@ from seglib.errors import DatasetError, UsageError
 from seglib.fileio.parallel import map_in_threads
 from seglib.maintenance import prune
 from seglib.maintenance.compact import try_merge_parts
-from seglib.masks import statistics
+from seglib.masks import png, statistics
 from seglib.pipeline.photo_index import register_photos
 from seglib.progress import OnProgress, Progress
 from seglib.store.records import Dataset, Run, utc_now
@@ -198,7 +198,7 @@ class _Importer:
         except MaskError as error:
             return error
         row = statistics.stats_row(mask, self.run_record.classes, measures)
-        self.writer.add_result(task.image_id, row, mask, b"")
+        self.writer.add_result(task.image_id, row, png.encode_index_png(mask), b"")
         return None
 
     def _check_shape(self, task: _Task, mask: Mask) -> None:

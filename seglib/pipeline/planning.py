@@ -5,16 +5,12 @@ counts of those that can be skipped. Pure functions: they access neither files n
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from seglib.data.scan import RECORD_COLUMNS
+from seglib.data.scan import RECORD_COLUMNS, Record
 from seglib.store.schemas import VANISHED
-
-Record = dict[str, Any]
-"""One row of the scan, plus `image_id`: the known id, or None."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from seglib.adapters.lookup import Model, find_model
 from seglib.data.resize import Resize, as_resize
-from seglib.data.scan import FolderScan, describe_mask_folders, scan_folder, select_by_name
-from seglib.errors import WeightsError
+from seglib.data.scan import FolderScan, Part, describe_mask_folders, scan_folder, select_by_name
+from seglib.errors import UsageError, WeightsError
 from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance import datasets
@@ -21,7 +21,8 @@ from seglib.models.registry import DEFAULT_MODEL, ModelSpec
 from seglib.pipeline import labelling, quantization
 from seglib.pipeline.photo_index import readable_again, record_vanished
 from seglib.pipeline.planning import RunPlan
-from seglib.pipeline.session import OnProgress, RunOptions, RunReport, _Session
+from seglib.pipeline.result_writer import OnProgress
+from seglib.pipeline.session import RunOptions, RunReport, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
 from seglib.store.embeddings import vectors
@@ -74,7 +75,8 @@ def run(
     Raises:
         DatasetError: The folder does not exist, or holds no images.
         UnknownName: No model has this name.
-        UsageError: The resize or the precision is unknown, or the title is too long or holds control characters.
+        UsageError: The resize or the precision is unknown, the title is too long or holds control characters, or no
+            digest identifies the model, so that a `part` cannot be added to another's run.
         WeightsError: The weights are missing, damaged, or do not fit the architecture.
         StoreError: The store cannot be written, or is damaged.
 
@@ -85,6 +87,11 @@ def run(
     options, folder = options or RunOptions(), Path(folder)
     title = None if title is None else parse_title(title)
     spec = find_model(model, classes=classes, mean=mean, std=std)
+    if options.part is not None and not _is_repeatable(spec):
+        raise UsageError(
+            f"No digest tells {spec.name} from other models, so that the parts of its run would not come together: "
+            "leave out `part`."
+        )
     resize = as_resize(resize or spec.resize)
     folder_scan = scan_folder(folder, follow_links=options.follow_links)
     loading.ensure_weights(spec)
@@ -110,8 +117,9 @@ def run(
             labelling.record_labels(store, data_set, stored_files, records, scan_id)
         if options.names is not None:
             records = select_by_name(records, options.names)
+        chosen = records.iloc[: options.limit]
         plan = RunPlan.build(
-            records.iloc[: options.limit],
+            chosen if options.part is None else Part(*options.part).select(chosen),
             stored_files,
             computed_ids=_computed_ids(store, this_run, spec, options),
             readable_again=readable_again(data_set, stored_files),
@@ -120,8 +128,8 @@ def run(
         if plan.to_decode:
             if options.label_from is None and (offer := labelling.suggest_names(records)) is not None:
                 _notify([offer], on_note)
-            chosen = f"{settings.precision} (chosen by `precision` auto)" if precision == "auto" else settings.precision
-            _notify([f"{this_run.run}: up to {len(plan.to_decode)} photos to compute, in {chosen}."], on_note)
+            how = f"{settings.precision} (chosen by `precision` auto)" if precision == "auto" else settings.precision
+            _notify([f"{this_run.run}: up to {len(plan.to_decode)} photos to compute, in {how}."], on_note)
         session = _Session(
             store=store,
             data_set=data_set,
@@ -161,7 +169,8 @@ def _execute(session: _Session, on_progress: OnProgress | None) -> RunReport:
         return session.execute(on_progress)
     except WeightsError:  # weights are only loaded, and so checked, if there is something to compute
         store, this_run = session.store, session.run
-        if not this_run.invocations and not store.count_rows(this_run):
+        is_new = not this_run.invocations and not store.count_rows(this_run)
+        if is_new and not store.atomic.is_run_claimed(this_run.run):  # by a process that computes another part
             store.atomic.discard(store.run_folder(this_run.run))
         raise
 
@@ -179,7 +188,7 @@ def _register_run(
             describe_run(run_config, parameters=spec.parameters or None, versions=config.library_versions()),
             title=title or default_title(spec),
             request=spec.request.to_record() if spec.request else {},
-            repeatable=spec.adapter is None or spec.adapter.repeatable,
+            repeatable=_is_repeatable(spec),
         ),
         replace_damaged=verify,
     )
@@ -196,6 +205,10 @@ def _register_run(
         _remove_damaged(store, parts, on_note)
         _notify(remove_damaged_counts(store), on_note)
     return this_run
+
+
+def _is_repeatable(spec: ModelSpec) -> bool:
+    return spec.adapter is None or spec.adapter.repeatable
 
 
 def default_title(spec: ModelSpec) -> str | None:

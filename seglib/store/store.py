@@ -122,11 +122,11 @@ class Store(StoreLayout):
         A new dataset is named `title` or after its folder; if that name is taken, its id is appended.
         """
         root = root.resolve()
-        others = self.datasets()
-        existing = next((d for d in others if d.root.resolve() == root), None)
-        dataset_id = existing.id if existing else self._unused_dataset_id(root)
-        name = title or (existing.name if existing else root.name)
-        return self.write_dataset(Dataset(dataset_id, name, root))
+        with lock(self.path):  # several processes may be the first to scan this folder, each a part of it
+            existing = next((d for d in self.datasets() if d.root.resolve() == root), None)
+            dataset_id = existing.id if existing else self._unused_dataset_id(root)
+            name = title or (existing.name if existing else root.name)
+            return self.write_dataset(Dataset(dataset_id, name, root))
 
     def write_dataset(self, dataset: Dataset) -> Dataset:
         """Write the dataset's record unless it has this content already; returns the dataset with its unique name."""
@@ -199,13 +199,14 @@ class Store(StoreLayout):
         A damaged `run.json` raises `DamagedFileError`, or is rewritten if `replace_damaged` is set.
         """
         file = self.run_record(run.run)
-        if file.exists():
-            try:
-                return records.read_run(file)
-            except DamagedFileError:
-                if not replace_damaged:
-                    raise
-        self.write_run(run)
+        with lock(self.path):  # another process may be the first to write it, and have added an invocation
+            if file.exists():
+                try:
+                    return records.read_run(file)
+                except DamagedFileError:
+                    if not replace_damaged:
+                        raise
+            self.write_run(run)
         return run
 
     def set_title(self, run: Run, title: str | None) -> Run:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from seglib.data.photo_measures.measures import PhotoMeasures
 from seglib.fileio import parquet_parts
-from seglib.masks import png
 from seglib.store.embeddings import vectors
 from seglib.store.photo_measures import rows as measure_rows
 from seglib.store.records import Dataset, Run
@@ -94,12 +93,12 @@ class RunWriter(FilesWriter):
         self,
         image_id: str,
         row: Mapping[str, object],
-        mask: NDArray[np.uint8],
+        mask_png: bytes,
         thumbnail: bytes,
         embedding: Embedding | None = None,
     ) -> None:
         """Add an image's statistics and mask, and the averages of its features over itself and its dominant class."""
-        self._store.atomic.write(self._store.mask_path(self._run.run, image_id), png.encode_index_png(mask))
+        self._store.atomic.write(self._store.mask_path(self._run.run, image_id), mask_png)
         if thumbnail:
             self.add_thumbnail(image_id, thumbnail)
         with self._lock:

@@ -288,7 +288,9 @@ def default_side_range(side: int) -> tuple[int, int]:
 def _architecture_options(config: TrainConfig, start: ModelSpec | None) -> tuple[tuple[str, str], ...]:
     """Architecture options: those of the model to start from, else those chosen."""
     if start is not None:
-        found = tuple(getattr(start.build, "keywords", {}).items())  # those that a checkpoint's layers tell
+        found: tuple[tuple[str, str], ...] = getattr(
+            start.build, "options", ()
+        )  # those that a checkpoint's layers tell
         return metadata.read_options(start.path) or found
     head = {"head": "context"} if config.architecture == "fcn_mobilenet_v2" else {}
     chosen = {"upsampling": config.upsampling} if config.upsampling else {}

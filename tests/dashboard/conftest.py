@@ -144,9 +144,8 @@ def fill_store(
                 identity, width, height = real_id(name), *PHOTO_WH
             measures = statistics.ConfidenceStats(confidence=CONFIDENCE.get(name, 0.9), entropy=0.1, low_margin=0.05)
             mask = mask_of(counts, classes)
-            writer.add_result(
-                identity, statistics.stats_row(mask, classes, measures if measured else None), mask, thumbnail()
-            )
+            row = statistics.stats_row(mask, classes, measures if measured else None)
+            writer.add_result(identity, row, png.encode_index_png(mask), thumbnail())
             writer.add_file(record, image_id=identity, width=width, height=height)
         bad = {"path": "cats/bad.jpg", "bytes": 1, "mtime_ns": 1, "split": None, "label": "cats"}
         writer.add_file(bad, reason="not an image", detail="The file is empty.")

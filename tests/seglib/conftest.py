@@ -13,9 +13,6 @@ from tests.seglib.training.plain_training import TinyNet
 def tiny(monkeypatch):
     """`TinyNet`, trainable under the name "tiny"."""
     monkeypatch.setitem(registry.TRAINABLE, "tiny", TinyNet)
-    registry.get_model_builder.cache_clear()
-    yield
-    registry.get_model_builder.cache_clear()
 
 
 @pytest.fixture

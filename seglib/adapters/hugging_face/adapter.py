@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from seglib.adapters import identity
 from seglib.adapters.hugging_face import class_names, folder, loading, processor
 from seglib.adapters.hugging_face.loading import Architecture
 from seglib.adapters.hugging_face.processor import ProcessorSettings
-from seglib.errors import SegError, UsageError
+from seglib.errors import SegError, UsageError, WeightsError
 from seglib.models import weights_file
 from seglib.models.adapter import Adapter, Backend, ModelRequest
 from seglib.models.registry import ModelSpec
@@ -91,6 +92,8 @@ class HuggingFaceAdapter(Adapter):
 
     def load_module(self, spec: ModelSpec) -> "nn.Module":
         """The model of transformers, in float32 and eval mode."""
+        if _digest(self.files) != self.digest:
+            raise WeightsError(f"The weights of {spec.name} have changed since they were found: find the model again.")
         return loading.load_model(self._folder(spec), self.architecture, self.files)
 
     def _folder(self, spec: ModelSpec) -> folder.ModelFolder:
@@ -117,7 +120,7 @@ def find(request: ModelRequest, target: str) -> ModelSpec:
     adapter = HuggingFaceAdapter(
         path=found.path,
         files=files,
-        digest=identity.combine_sha256({file.name: weights_file.file_sha256(file) for file in files}),
+        digest=_digest(files),
         config_sha256=_config_sha256(config),
         architecture=architecture,
         settings=settings,
@@ -156,6 +159,10 @@ def _refuse_options(request: ModelRequest) -> None:
             f"A model named by hf: says in its own files how it is called: leave out {', '.join(given)}, or change its "
             f"{folder.PROCESSOR}."
         )
+
+
+def _digest(files: Sequence[Path]) -> str:
+    return identity.combine_sha256({file.name: weights_file.file_sha256(file) for file in files})
 
 
 def _config_sha256(config: dict[str, Any]) -> str:

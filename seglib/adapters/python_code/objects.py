@@ -19,6 +19,7 @@ from seglib.adapters.python_code.state import Fingerprint, take_fingerprint
 from seglib.annotations.class_names import as_class_names
 from seglib.classes import are_valid_class_names
 from seglib.data.resize import Resize, as_resize
+from seglib.data.worker_processes import check_importable
 from seglib.errors import UnknownName, UsageError, WeightsError
 from seglib.models.adapter import Adapter, Backend, ModelRequest
 from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
@@ -64,7 +65,20 @@ class ObjectAdapter(Adapter):
 
     @property
     def _key(self) -> tuple[object, ...]:
-        return id(self.model), self.settings, self.fingerprint, self.token
+        """A module that is identified by its digest is loaded as a copy, so that an equal one may take its place."""
+        which = None if is_module(self.model) and not self.token else id(self.model)
+        return which, self.settings, self.fingerprint, self.token
+
+    def __getstate__(self) -> dict[str, object]:
+        """Raises `UsageError` for a model that another process could not tell from others, or not unpickle."""
+        name = _qualified_name(self.model).rpartition(".")[2]
+        if self.token:
+            raise UsageError(
+                f"{name} cannot be sent to another process, since no digest tells it from other models: write a "
+                "function that makes it, and give file.py:FUNCTION."
+            )
+        check_importable(self.model, name)
+        return vars(self)
 
     @property
     def weights_sha256(self) -> str:

@@ -41,13 +41,15 @@ class ExportedAdapter(Adapter):
     file: str
     kind: Kind
     request: ModelRequest
+    sha256: str
+    """Of the file when the model was found; what is loaded must still have it."""
     dtype: str = "float32"
     multiple: int = 1
     one_at_a_time: bool = False
 
     @property
     def weights_sha256(self) -> str:
-        return weights_file.file_sha256(Path(self.file))
+        return self.sha256
 
     @property
     def code(self) -> str:
@@ -77,8 +79,7 @@ class ExportedAdapter(Adapter):
             dtype=torch.float32 if self.dtype == "uint8" else getattr(torch, self.dtype),
             one_at_a_time=self.one_at_a_time,
         )
-        load = _load_export if self.kind == "export" else _load_torchscript
-        module = load(Path(self.file), device, run_code=self.request.run_code)
+        module = self._load(device)
         backend = ModuleBackend(module, spec, precision, device, options)
         if self._input == "normalised" and self.request.mean is None:
             backend.notes = [
@@ -89,8 +90,12 @@ class ExportedAdapter(Adapter):
         return backend
 
     def load_module(self, spec: ModelSpec) -> "nn.Module":
+        return self._load("cpu")
+
+    def _load(self, device: str) -> "nn.Module":
+        weights_file.check_unchanged(Path(self.file), self.sha256)
         load = _load_export if self.kind == "export" else _load_torchscript
-        return load(Path(self.file), "cpu", run_code=self.request.run_code)
+        return load(Path(self.file), device, run_code=self.request.run_code)
 
 
 def recognise(path: Path) -> Kind | None:
@@ -133,6 +138,7 @@ def find(request: ModelRequest, target: str) -> ModelSpec:
         file=str(path),
         kind="export",
         request=request,
+        sha256=weights_file.file_sha256(path),
         dtype=taken.dtype,
         multiple=taken.multiple,
         one_at_a_time=taken.batch == 1,
@@ -149,7 +155,8 @@ def _find_torchscript(request: ModelRequest, path: Path) -> ModelSpec:
         )
     if request.classes is None:
         raise UsageError(f"{path.name} names no classes: name them in index order with `classes`.")
-    return _describe_spec(request, path, ExportedAdapter(str(path), "torchscript", request), 0, None)
+    adapter = ExportedAdapter(str(path), "torchscript", request, weights_file.file_sha256(path))
+    return _describe_spec(request, path, adapter, 0, None)
 
 
 def _describe_spec(

@@ -80,6 +80,15 @@ def read_ids(folder: Path) -> set[str]:
     return set(parquet_parts.read(folder, pa.schema([SCHEMA.field("image_id")]))["image_id"].to_pylist())
 
 
+def count_images(folder: Path) -> int:
+    """Number of images with a row in an intact part; several processes may each have written one of the same image."""
+    intact = parquet_parts.survey(folder).rows
+    if len(intact) < 2:
+        return sum(intact.values())
+    ids = parquet_parts.read_parts(folder, list(intact), pa.schema([SCHEMA.field("image_id")]))["image_id"]
+    return int(pc.count_distinct(ids).as_py())
+
+
 def read_dimensions(folder: Path, remedy: str) -> int:
     """Number of dimensions of the vectors in a folder with rows, from its first part."""
     column = pa.schema([SCHEMA.field("global")])

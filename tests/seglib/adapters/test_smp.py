@@ -292,6 +292,9 @@ def test_damaged_weights_are_refused(folder):
     state = load_file(folder / "model.safetensors")
     state["segmentation_head.0.bias"][0] = float("nan")
     save_file(state, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"model.safetensors has changed since it was found: find the model again"):
+        load_model(spec)
+    spec = find_model(f"smp:{folder}", classes=CLASSES)
     with pytest.raises(WeightsError, match=r"model.safetensors of unet holds NaN or infinite numbers in segm"):
         load_model(spec)
     (folder / "model.safetensors").write_bytes(b"\xff" * 40)

@@ -31,9 +31,6 @@ THREE = ("background", "leaf", "flower")
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     monkeypatch.setitem(registry.TRAINABLE, "tiny", plain.TinyNet)
-    registry.get_model_builder.cache_clear()
-    yield
-    registry.get_model_builder.cache_clear()
 
 
 @pytest.fixture(scope="module")

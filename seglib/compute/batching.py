@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from seglib.data.image import DecodedImage
 from seglib.data.resize import Resize
-from seglib.pipeline.planning import Record
+from seglib.data.scan import Record
 
 
 class ImageBatch(NamedTuple):

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from seglib.compute import batching
 from seglib.data.image import compute_image_id, decode
 from seglib.data.resize import Resize
 from seglib.inference import config, predictor
-from seglib.pipeline import batching
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
 from tests.seglib.small_runs import run
