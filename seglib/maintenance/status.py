@@ -61,8 +61,8 @@ class RunStatus:
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
     embeddings: int = 0
-    """Images with embeddings in intact parts; fewer than `rows` if a part is damaged, or the run was made without, by an
-    older version, or by a model that gives none.
+    """Images with embeddings in intact parts; fewer than `rows` if a part is damaged, or the run was made without them,
+    by an older version, or by a model that gives none.
     """
 
 
