@@ -26,7 +26,11 @@ WATCH = """(() => {
       super(...all);
       if (!this.url.includes("/live-api")) return;
       opened.sockets.push(this);
-      this.addEventListener("message", ({ data }) => { if (typeof data !== "string") opened.answered += 1; });
+      this.addEventListener("message", ({ data }) => {
+        if (typeof data === "string") return;
+        const bytes = new Uint8Array(data); // the frame's number is in the line of JSON before the mask
+        opened.answered = 1 + JSON.parse(new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(10)))).frame;
+      });
     }
     send(data) {
       if (this.url.includes("/live-api") && typeof data !== "string") opened.sent += 1;
@@ -34,6 +38,7 @@ WATCH = """(() => {
     }
   };
 })()"""
+# a frame that waits at the server is replaced by a newer one, and has no answer; the last one sent always has
 QUIET = """() => {
   opened.quiet = opened.sent === opened.answered ? opened.quiet || performance.now() : 0;
   return opened.quiet && performance.now() - opened.quiet > 400;
