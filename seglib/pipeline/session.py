@@ -30,8 +30,8 @@ from seglib.store.writer import RunWriter
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Execution options of a run; none of them changes a mask. Raises `UsageError` for an unknown `label_from`, and for
-    a `part` that is none.
+    """Execution options of a run; none of them changes a mask. Raises `UsageError` for an unknown `label_from` or an
+    invalid `part`.
     """
 
     device: str = "auto"
