@@ -17,7 +17,7 @@ from seglib.evaluation import cost, counting, evaluation
 from seglib.evaluation.comparison import Comparison, load_comparison
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.masks import png
-from seglib.query.fields import uses_columns
+from seglib.query.fields import read_table
 from seglib.query.filters import Filters, select
 from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store import ground_truth
@@ -86,7 +86,7 @@ def make_scope(store: Store, names: Sequence[str], filters: Filters) -> ReportSc
     runs = tuple(counting.resolve_runs(store, names, minimum=1))
     if len(runs) > MAX_RUNS:
         raise UsageError(f"A report is of at most {MAX_RUNS} runs, not {len(runs)}: name fewer.")
-    table = store.table([runs[0].run], with_tags=filters.uses_tags, with_measures=uses_columns(filters))
+    table = read_table(store, [runs[0].run], filters, with_tags=filters.uses_tags)
     selected = select(table, filters)[FILE_COLUMNS]
     counted_once = first_datasets(selected)
     files = selected[counted_once]

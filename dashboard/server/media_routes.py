@@ -43,7 +43,7 @@ from seglib.data import image
 from seglib.errors import BadImage, SegError, StoreError
 from seglib.evaluation import evaluation
 from seglib.masks.difference import encode_difference_png
-from seglib.query.fields import uses_columns
+from seglib.query.fields import read_table
 from seglib.query.filters import Filters, select
 from seglib.store import ground_truth, pair_counts
 from seglib.store.layout import read_without_links
@@ -278,8 +278,7 @@ def _zip_photos(request: Request, store: Store) -> list[ZipPhoto] | None:
         rows = store.locate_images(ids.to_pylist())
     else:
         filters = Filters.decode(request.query_params.get("where", ""))
-        run, measured = request.query_params.get("run", ""), uses_columns(filters)
-        rows = select(store.table([run], with_scan=True, with_measures=measured), filters)
+        rows = select(read_table(store, [request.query_params.get("run", "")], filters, with_scan=True), filters)
     roots = {dataset.name: dataset.root for dataset in store.datasets()}
     return [
         ZipPhoto(roots[dataset], dataset, path, int(size), int(mtime_ns), image_id)

@@ -222,7 +222,7 @@ def add_tag(commands: Any) -> None:
 
 
 def _tag(arguments: argparse.Namespace) -> int:
-    from seglib.query.fields import uses_columns
+    from seglib.query.fields import read_table
     from seglib.query.filters import select
     from seglib.store import tags
     from seglib.store.store import Store
@@ -238,7 +238,7 @@ def _tag(arguments: argparse.Namespace) -> int:
                 "Give a tag and a filter for the photos, as in tag doubtful --where agreement=contradicts."
             )
         filters, runs = read_selection(arguments, store)
-        chosen = select(store.table(runs, with_measures=uses_columns(filters)), filters)
+        chosen = select(read_table(store, runs, filters), filters)
         if chosen.empty:
             explain_nothing_found(filters, arguments.where, store, runs)
         done = (tags.untag if arguments.remove else tags.tag)(store, chosen["image_id"], arguments.name)

@@ -36,7 +36,7 @@ from seglib.metrics.bootstrap import Estimate
 from seglib.metrics.confusion import JointCounts
 from seglib.metrics.measures import Measure, agreement_measures, ratio
 from seglib.progress import OnProgress, Progress
-from seglib.query.fields import uses_columns
+from seglib.query.fields import read_table
 from seglib.query.filters import Filters, select
 from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.store import pair_counts
@@ -359,8 +359,7 @@ def load_comparison(
     chosen, repeats = resolve_runs(store, runs), list[str]()
     if files is None:
         filters = filters or Filters()
-        measured = uses_columns(filters)
-        table = select(store.table([chosen[0].run], with_tags=filters.uses_tags, with_measures=measured), filters)
+        table = select(read_table(store, [chosen[0].run], filters, with_tags=filters.uses_tags), filters)
         counted_once = first_datasets(table)
         files, repeats = table[counted_once], describe_repeats(table, counted_once)
     files = files[FILE_COLUMNS]

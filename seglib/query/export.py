@@ -23,7 +23,7 @@ from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
 from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import AGREEMENT_WORDS, class_share, classes_of, label_agreement, to_float64
-from seglib.query.fields import COLUMN_PREFIX, own_columns, uses_columns
+from seglib.query.fields import COLUMN_PREFIX, own_columns, read_table, uses_columns
 from seglib.query.filters import Filters, select
 from seglib.store.layout import read_without_links
 from seglib.store.photo_measures import rows as photo_measures
@@ -319,7 +319,7 @@ def safe_path(path: str) -> PurePosixPath:
 
 
 def _rows(store: Store, runs: Sequence[str] | None, filters: Filters) -> Iterator[dict[str, str]]:
-    table = select(store.table(runs, with_measures=uses_columns(filters)), filters)
+    table = select(read_table(store, runs, filters), filters)
     columns = ["run", "dataset", "path", "image_id", "width", "height"]
     for values in table[columns].astype("object").itertuples(index=False, name=None):
         yield dict(zip(columns, values, strict=True))

@@ -5,7 +5,7 @@ column that the user brought or that was read from the photos. `field_values` re
 `Store.table` frame, whatever its kind.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ import pandas as pd
 from seglib.errors import UnknownName
 from seglib.query.columns import class_blobs, class_share, classes_of, label_agreement
 from seglib.store import schemas
+from seglib.store.store import Store
 
 COLUMN_PREFIX = schemas.COLUMN_PREFIX
 
@@ -102,6 +103,20 @@ def uses_columns(filters: Mapping[str, object]) -> bool:
     return any(key.startswith("column.") for key in filters) or any(
         is_column(name) for name in names if name != PRESENT
     )
+
+
+def read_table(
+    store: Store,
+    runs: Iterable[str] | None,
+    filters: Mapping[str, object],
+    *,
+    with_tags: bool = True,
+    with_scan: bool = False,
+) -> pd.DataFrame:
+    """`Store.table` for these filters: without the photos' measures if none reads them, so that a damaged part of the
+    measures stops nothing else.
+    """
+    return store.table(runs, with_tags=with_tags, with_scan=with_scan, with_measures=uses_columns(filters))
 
 
 def find_field(table: pd.DataFrame, name: str) -> Field:

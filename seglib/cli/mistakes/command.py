@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from seglib.evaluation.truth_counting import EvaluationReport
-    from seglib.query.filters import Filters
     from seglib.store.records import Run
     from seglib.store.store import Store
 
@@ -156,11 +155,12 @@ def _rank(
     from seglib.evaluation import evaluation
     from seglib.evaluation.mistakes.agreement import rank_by_agreement
     from seglib.evaluation.mistakes.ranking import load_label_quality
+    from seglib.query.fields import read_table
     from seglib.query.filters import select
 
     files = report.files
     if arguments.filters:
-        passing = select(_read_table(store, run.run, arguments.filters), arguments.filters)[["dataset", "path"]]
+        passing = select(read_table(store, [run.run], arguments.filters), arguments.filters)[["dataset", "path"]]
         files = files.merge(passing, on=["dataset", "path"])
         if files.empty:
             explain_nothing_found(arguments.filters, arguments.where, store, [run.run])
@@ -177,6 +177,7 @@ def _rank(
 def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
     from seglib.evaluation import comparison
     from seglib.evaluation.mistakes import copies, suspects
+    from seglib.query.fields import read_table
     from seglib.query.filters import select
 
     first, *others = [store.run(name) for name in dict.fromkeys(arguments.run or [store.runs()[-1].run])]
@@ -187,7 +188,7 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
             comparison.update_counts(store, [first.run, *(run.run for run in others)], on_progress=bar.show)
     if failed:
         print_message(f"{len(failed)} masks cannot be read; run again with --verify.")
-    table = select(_read_table(store, first.run, arguments.filters), arguments.filters)
+    table = select(read_table(store, [first.run], arguments.filters), arguments.filters)
     groups = copies.find_copies(store, table)
     found = suspects.find_suspects(store, first, [run.run for run in others], table=table, copies=groups)
     notes = [*found.notes, *([_NO_EMBEDDINGS] if groups is None else [])]
@@ -197,12 +198,6 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
     facts = {"run": first.run, "others": [run.run for run in others], "images": found.images, "failed": len(failed)}
     _show(arguments, store, _Listing(head, found.photos, "score", facts, notes))
     return 0
-
-
-def _read_table(store: "Store", run: str, filters: "Filters") -> "pd.DataFrame":
-    from seglib.query.fields import uses_columns
-
-    return store.table([run], with_measures=uses_columns(filters))
 
 
 # --- what is said ------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def _save(arguments: argparse.Namespace) -> int:
     from urllib.parse import urlencode
 
     from seglib.query.expressions.where import read_where
-    from seglib.query.fields import uses_columns
+    from seglib.query.fields import read_table
     from seglib.query.filters import select
     from seglib.store.saved_views import saved_view
 
@@ -80,7 +80,7 @@ def _save(arguments: argparse.Namespace) -> int:
     if arguments.run is None and not store.runs():
         raise UsageError("This store holds no run yet, so there is nothing to filter.")
     run = store.run(arguments.run) if arguments.run is not None else store.runs()[-1]
-    count = len(select(store.table([run.run], with_measures=uses_columns(filters)), filters))
+    count = len(select(read_table(store, [run.run], filters), filters))
     view = saved_view.SavedView(
         name=arguments.name,
         description=arguments.description,

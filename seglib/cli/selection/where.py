@@ -38,11 +38,11 @@ def explain_nothing_found(filters: "Filters", where: str | None, store: "Store",
     """If no photo passes, say why that may be: names that no photo has, and how a plus sign is read."""
     from seglib.query.expressions.evaluation import describe_unknown_names
     from seglib.query.expressions.parsing import parse
-    from seglib.query.fields import uses_columns
+    from seglib.query.fields import read_table
 
     if "where" in filters:
         expression = parse(str(filters["where"]))
-        table = store.table(runs, with_measures=uses_columns(filters))
+        table = read_table(store, runs, filters)
         for sentence in describe_unknown_names(expression, table):
             print_message(sentence)
     elif where is not None and "+" in where:

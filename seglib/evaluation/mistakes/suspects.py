@@ -23,7 +23,7 @@ from seglib.maintenance.compact import try_merge_parts
 from seglib.masks.oddities import find_oddities
 from seglib.progress import OnProgress, Progress
 from seglib.query.columns import label_agreement, to_float64
-from seglib.query.fields import uses_columns
+from seglib.query.fields import read_table
 from seglib.query.filters import Filters, select
 from seglib.query.repeats import first_datasets
 from seglib.store.pair_counts import CountsWriter
@@ -115,7 +115,7 @@ def find_suspects(
     `copies`: groups of near-duplicates (`copies.find_copies`).
     """
     filters = filters or Filters()
-    table = store.table([run.run], with_measures=uses_columns(filters)) if table is None else table
+    table = read_table(store, [run.run], filters) if table is None else table
     table = select(table, filters)
     table = table[first_datasets(table)]
     notes: list[str] = []

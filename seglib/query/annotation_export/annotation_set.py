@@ -12,7 +12,7 @@ from seglib.masks import png
 from seglib.masks.regions import Region, find_regions
 from seglib.masks.statistics import pixels_column
 from seglib.query.export import folder_name
-from seglib.query.fields import uses_columns
+from seglib.query.fields import read_table
 from seglib.query.filters import Filters, select
 from seglib.store.store import Store
 
@@ -79,7 +79,7 @@ class AnnotationSet:
 
 def annotation_sets(store: Store, runs: Sequence[str] | None, filters: Filters) -> list[AnnotationSet]:
     """Divide the photos that fit the filters by run and dataset. Raises `UsageError` if there is none."""
-    table = select(store.table(runs, with_measures=uses_columns(filters)), filters)
+    table = select(read_table(store, runs, filters), filters)
     grouped = table.groupby(["run", "dataset"], observed=True, sort=False)
     groups = [(str(run), str(dataset), photos) for (run, dataset), photos in grouped]
     if not groups:
