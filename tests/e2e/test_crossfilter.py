@@ -16,15 +16,21 @@ def chart(page, alt: str):
     return page.get_by_role("figure", name=re.compile(alt))
 
 
+MIDDLE_OF_MARK = """(figure, [marks, number]) => {
+  const trace = [...figure.querySelectorAll("g.trace")].at(-1);
+  const mark = trace.querySelectorAll(marks)[number].getBoundingClientRect();
+  const area = [...figure.querySelectorAll(".nsewdrag")].at(-1).getBoundingClientRect();
+  return { x: mark.x + mark.width / 2 - area.x, y: mark.y + mark.height / 2 - area.y };
+}"""
+"""In pixels of the topmost area that takes the pointer, so that it holds wherever the page puts the chart."""
+
+
 def click(page, alt: str, number: int) -> None:
     """On the mark of this number in the last trace of the chart, the one that takes the pointer."""
-    marks = chart(page, alt).locator("g.trace").last.locator("g.points > g.point path, path.point")
-    marks.nth(number).scroll_into_view_if_needed()
-    box, before = marks.nth(number).bounding_box(), None
-    while box != before:  # what is above it may still come or go
-        page.wait_for_timeout(60)
-        box, before = marks.nth(number).bounding_box(), box
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    marks = "g.points > g.point path, path.point"
+    chart(page, alt).locator("g.trace").last.locator(marks).nth(number).wait_for(state="attached")
+    middle = chart(page, alt).evaluate(MIDDLE_OF_MARK, [marks, number])
+    chart(page, alt).locator(".nsewdrag").last.click(position=middle)
 
 
 def draw_box(page, alt: str, low: tuple[float, float], high: tuple[float, float]) -> None:
