@@ -18,6 +18,7 @@ from seglib.compute.batching import Batcher, ImageBatch
 from seglib.compute.task import ComputedMask, Job, Photo, PhotoFailure, PhotoResult, Result, Task
 from seglib.data.decode_pool import DecodePool
 from seglib.data.image import DecodedImage
+from seglib.data.image_ids import ImageIds
 from seglib.data.scan import Record
 from seglib.errors import BadImage
 from seglib.fileio.parallel import default_worker_count
@@ -66,7 +67,7 @@ class ComputeWorker:
 
     def __init__(self, job: Job, decoders: DecodePool, computed_ids: Set[str]) -> None:
         self._job, self._decoders, self._computed_ids = job, decoders, computed_ids
-        self._predicted_ids: set[str] = set()  # or about to be
+        self._predicted_ids = ImageIds()  # or about to be
         self.notes = predictor.warm_up(job.model, job.settings)
         """Sentences for the user about the model."""
         self.device = config.device_of(job.settings)

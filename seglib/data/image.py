@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from seglib.data import formats, tiff, tiff_tags
+from seglib.data import formats
 from seglib.data.formats import IMAGE_FORMATS
 from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.data.photo_measures.measures import PhotoMeasures, measure_photo
 from seglib.data.resize import Resize, resize_image
+from seglib.data.tiff import decoding as tiff
+from seglib.data.tiff import tags as tiff_tags
 from seglib.errors import BadImage
 
 DECODER = "pillow-bilinear-1"

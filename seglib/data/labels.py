@@ -1,8 +1,10 @@
 """Derive the split (train, val, test) and the label of images from the names of their folders and files."""
 
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "train_set", "training_set", "trainset"), "train"),
@@ -16,38 +18,44 @@ VEHICLE = "train"
 _SPLIT_STEMS = ("train", "val", "test", "dev")
 _NOT_PHOTOS = ("mask", "label", "annot", "truth", "segment")
 
-_LABEL_IN_NAME = re.compile(r"[^._\-\d(]*")
+_AFTER_LABEL = r"(?s)[._\-\p{Nd}(].*$"
 
 
 def splits_and_labels(
-    paths: Sequence[str], root_name: str, root_siblings: Collection[str]
-) -> list[tuple[str | None, str | None]]:
-    """(split, label) of each image, given by its path relative to the root, with `/`.
+    paths: pa.ChunkedArray, root_name: str, root_siblings: Collection[str]
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """(split, label) of each image, given by its path relative to the root, with `/`: strings, null for none.
 
     The split is that of the nearest folder above that is named like one, the root included. The label is the parent
     folder's name; for images directly in the root, the root's name if other folders with images, `root_siblings`, lie
     beside it. A folder of a split is no label.
     """
-    above = [path.rstrip("/").rpartition("/")[0] for path in paths]
-    folders = {parent: PurePosixPath(parent) for parent in set(above)}
+    above = pc.replace_substring_regex(paths, "/?[^/]*/*$", "").dictionary_encode().unify_dictionaries()
+    names = above.chunk(0).dictionary.to_pylist() if above.num_chunks else []
+    folders = {name: PurePosixPath(name) for name in names}
     called_so = [folder for folder in folders.values() if folder.name.lower() == VEHICLE]
     vehicles = {folder for folder in called_so if _is_vehicle(folder, folders.values())}
     if "" in folders and _is_vehicle_name(root_name, root_siblings):
         vehicles.add(PurePosixPath())
-    derived = {
-        parent: (_split(folder, root_name, vehicles), _label(folder, root_name if root_siblings else None, vehicles))
-        for parent, folder in folders.items()
-    }
-    return [derived[parent] for parent in above]
+    splits = [_split(folder, root_name, vehicles) for folder in folders.values()]
+    found = [_label(folder, root_name if root_siblings else None, vehicles) for folder in folders.values()]
+    return _of_each(above, splits), _of_each(above, found)
 
 
-def labels_from_names(paths: Iterable[str]) -> list[str | None]:
+def _of_each(encoded: pa.ChunkedArray, values: list[str | None]) -> pa.ChunkedArray:
+    """The value that stands for the code of each row."""
+    of_code = pa.array(values, pa.string())
+    return pa.chunked_array([of_code.take(chunk.indices) for chunk in encoded.chunks], pa.string())
+
+
+def labels_from_names(paths: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Label of each image by its file's name up to the first `.`, `_`, `-`, digit or bracket: `cat.0.jpg` is a cat.
 
-    None if nothing is left, as of `0001.jpg`.
+    Null if nothing is left, as of `0001.jpg`.
     """
-    names = (path.rpartition("/")[2] for path in paths)
-    return [match[0].strip() or None if (match := _LABEL_IN_NAME.match(name)) else None for name in names]
+    names = pc.replace_substring_regex(paths, "(?s)^.*/", "")
+    words = pc.utf8_trim_whitespace(pc.replace_substring_regex(names, _AFTER_LABEL, ""))
+    return pc.if_else(pc.equal(words, ""), None, words).cast(pa.string())
 
 
 def _split(folder: PurePosixPath, root_name: str, vehicles: set[PurePosixPath]) -> str | None:

@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from seglib.data import labels
 from seglib.data.formats import HEIF_SUFFIXES, has_heif
@@ -33,6 +35,8 @@ RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
 Record = dict[str, Any]
 """One row of the scan, plus `image_id`: the known id, or None."""
 
+_WALK_SCHEMA = pa.schema([("path", pa.large_string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64())])
+_FILES_PER_BATCH = 100_000
 _MAX_ENTRIES = 500_000  # maximum number of directory entries that `find_image_folders` visits
 _MAX_NESTED_LINKS = 3  # folders that link to each other would be walked in every order
 
@@ -60,16 +64,28 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> FolderScan:
         raise DatasetError(f"{str(root)!r} is not a folder: name the folder that holds the photos.")
     root = root.resolve()
     walk = _Walk(root, follow_links)
-    files = sorted(walk.list_images(root, frozenset({root}), 0))
+    files = _collect(walk.list_images(root, frozenset({root}), 0))
     left_out = walk.left_out.counts()
-    if not files:
+    if not len(files):
         kinds = " ".join(sorted(IMAGE_SUFFIXES))
         expected = f"No photos below {root.name!r}: expected at least one file ending in {kinds}."
         raise DatasetError(" ".join((expected, *left_out.describe())))
-    derived = labels.splits_and_labels([path for path, _, _ in files], root.name, _sibling_folders(root))
-    rows = [(*file, *split_and_label) for file, split_and_label in zip(files, derived, strict=True)]
-    records = pd.DataFrame(rows, columns=list(RECORD_COLUMNS)).astype({"bytes": "int64", "mtime_ns": "int64"})
-    return FolderScan(records, left_out)
+    derived = labels.splits_and_labels(files["path"], root.name, _sibling_folders(root))
+    for column, values in zip(("split", "label"), derived, strict=True):
+        files = files.append_column(column, values)
+    return FolderScan(files.to_pandas(), left_out)
+
+
+def _collect(files: Iterator[tuple[str, int, int]]) -> pa.Table:
+    """The files of a walk as a table, sorted by path; few of them are Python objects at a time."""
+    batches = []
+    while some := list(itertools.islice(files, _FILES_PER_BATCH)):
+        columns = zip(*some, strict=True)
+        batches.append(
+            pa.record_batch([pa.array(v, f.type) for v, f in zip(columns, _WALK_SCHEMA, strict=True)], _WALK_SCHEMA)
+        )
+    table = pa.Table.from_batches(batches, _WALK_SCHEMA)
+    return table.take(pc.array_sort_indices(table["path"].combine_chunks()))
 
 
 def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[str]:

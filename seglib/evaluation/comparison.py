@@ -116,7 +116,7 @@ def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _common_ids(store: Store, runs: Sequence[Run]) -> set[str]:
-    return set.intersection(*(store.computed_ids(run) for run in runs))
+    return set.intersection(*(set(store.computed_ids(run)) for run in runs))
 
 
 class _PairCounter:

@@ -22,8 +22,6 @@ from seglib.fileio.shared_disk import is_gone
 
 Result = TypeVar("Result")
 
-Where = tuple[str, Sequence[str]]
-"""Row filter: a column and the strings to keep."""
 
 MERGED_ROWS = 100_000
 """`merge` does not touch parts with at least this many rows."""
@@ -66,7 +64,7 @@ def read(
     schema: pa.Schema,
     columns: Sequence[str] | None = None,
     *,
-    where: Where | None = None,
+    where: pc.Expression | None = None,
     remedy: str = RECOMPUTE_REMEDY,
 ) -> pa.Table:
     """Read all rows of all parts, oldest first, as `schema` or the given `columns` of it.
@@ -83,7 +81,7 @@ def read_parts(
     part_names: Sequence[str],
     schema: pa.Schema,
     *,
-    where: Where | None = None,
+    where: pc.Expression | None = None,
     remedy: str = RECOMPUTE_REMEDY,
 ) -> pa.Table:
     """Read all rows of the named parts. Raises `FileNotFoundError` if one no longer exists."""
@@ -180,6 +178,11 @@ def read_intact(folder: Path, schema: pa.Schema) -> pa.Table:
     return read_parts(folder, [name for name in list_parts(folder) if name not in broken], schema)
 
 
+def one_of(column: str, values: Sequence[str]) -> pc.Expression:
+    """The rows whose string in this column is one of the values."""
+    return pc.field(column).isin(pa.array(values, pa.string()))
+
+
 def keep_newest(table: pa.Table, key: Sequence[str]) -> pa.Table:
     """Keep the last row per `key`, in table order."""
     repeated = table.select(list(key)).to_pandas().duplicated(keep="last")
@@ -213,12 +216,13 @@ def _compare_digest(path: Path, remedy: str) -> None:
         raise _damaged_error(path, "its content is not what was written", remedy)
 
 
-def _read_part(path: Path, schema: pa.Schema, where: Where | None = None, remedy: str = RECOMPUTE_REMEDY) -> pa.Table:
-    filters = None if where is None else pc.field(where[0]).isin(pa.array(where[1], pa.string()))
+def _read_part(
+    path: Path, schema: pa.Schema, where: pc.Expression | None = None, remedy: str = RECOMPUTE_REMEDY
+) -> pa.Table:
     try:
         _verify_digest_once(path, remedy)
         table = pq.read_table(
-            path, columns=schema.names, memory_map=False, filters=filters, page_checksum_verification=True
+            path, columns=schema.names, memory_map=False, filters=where, page_checksum_verification=True
         )
         return table.cast(schema)
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:

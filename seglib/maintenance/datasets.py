@@ -204,22 +204,26 @@ def recognise_folder(store: Store, folder: Path) -> list[str]:
     ]
 
 
-def accept_new_times(store: Store, dataset: Dataset, records: pd.DataFrame) -> None:
+def accept_new_times(store: Store, dataset: Dataset, stored_files: pd.DataFrame, records: pd.DataFrame) -> int:
     """Note the new times of files that a new scan of the folder finds with another time and the same content, as
-    copying them does; nothing is decoded.
+    copying them does; nothing is decoded. Returns their number.
+
+    `stored_files` are the store's rows of the files in `records`, or of all.
     """
-    touched = find_touched(store.files(dataset), dataset.root, records)
+    touched = find_touched(stored_files, dataset.root, records)
     if len(touched):
         _append(store, dataset, touched)
+    return len(touched)
 
 
 def describe_shared(store: Store, dataset: Dataset) -> list[str]:
     """Sentences that say how many photos of this dataset are in other datasets too; none if there are none."""
-    images = find_images_by_dataset(store)
+    others = [other for other in store.datasets() if other.id != dataset.id]
+    images = find_images_by_dataset(store) if others else {}
     sentences = []
-    for other in store.datasets():
+    for other in others:
         shared = images[dataset.name] & images[other.name]
-        if other.id == dataset.id or not shared:
+        if not shared:
             continue
         sentence = (
             f"{len(shared)} of the {len(images[dataset.name])} photos of {dataset.name!r} are in the dataset "

@@ -50,7 +50,7 @@ def measure_photos(
         coarsened = photo_measures.coarsen_positions(store, gps) if gps is not None else 0
         kept = gps or photo_measures.newest_precision(store)
         alive = sorted(live_image_ids(store))
-        wanted = photo_measures.missing_ids(store, alive)
+        wanted = set(alive) - photo_measures.current_ids(store)
         if gps is not None:
             wanted |= photo_measures.imprecise_ids(store, alive, gps)
         progress = Progress(title="measure", total=len(alive), done=len(alive) - len(wanted))

@@ -14,6 +14,7 @@ from seglib.data.labels import labels_from_names
 from seglib.errors import UsageError
 from seglib.fileio import parquet_parts
 from seglib.models.registry import ModelSpec
+from seglib.pipeline.planning import FileIndex, split_by_path
 from seglib.store import content
 from seglib.store.records import Dataset
 from seglib.store.schemas import FILES_SCHEMA, VANISHED
@@ -28,38 +29,33 @@ _SUGGESTED_LABELS = 50
 """More words than this are rather the names of single things."""
 
 
-def choose_labels(records: pd.DataFrame, stored_files: pd.DataFrame, label_from: str | None) -> pd.DataFrame:
+def choose_labels(records: pd.DataFrame, index: FileIndex, label_from: str | None) -> pd.DataFrame:
     """The records of a scan, which are labelled by folder, with the labels that are wanted.
 
     Without a `label_from`, the dataset keeps what its stored rows show.
     """
     if label_from is None:
-        known = stored_files.loc[stored_files["reason"] != VANISHED, ["path", "label"]]
-        was_by_name = not _agrees(known, records) and known["label"].notna().any() and _agrees(known, _by_name(records))
-        label_from = "name" if was_by_name else "folder"
+        by_folder = _agrees(index, records) or not _has_labels(index, records)
+        label_from = "folder" if by_folder or not _agrees(index, _by_name(records)) else "name"
     return _by_name(records) if label_from == "name" else records
 
 
-def record_labels(
-    store: Store, data_set: Dataset, stored_files: pd.DataFrame, records: pd.DataFrame, scan_id: int
-) -> None:
+def record_labels(store: Store, data_set: Dataset, index: FileIndex, records: pd.DataFrame, scan_id: int) -> None:
     """Add rows with the new split and label for known, unchanged files that were labelled otherwise."""
-    known = stored_files[stored_files["reason"] != VANISHED]
-    facts = ["path", "bytes", "mtime_ns"]
-    joined = known.merge(records, on=facts, suffixes=("_before", ""))
-    changed = joined[_differs(joined, "split") | _differs(joined, "label")]
-    if len(changed):
-        rows = changed.assign(scan=scan_id)[FILES_SCHEMA.names]
-        parquet_parts.append(
-            store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
-        )
+    for paths, some in split_by_path(records):
+        joined = _present(index.read(paths)).merge(some, on=["path", "bytes", "mtime_ns"], suffixes=("_before", ""))
+        changed = joined[_differs(joined, "split") | _differs(joined, "label")]
+        if len(changed):
+            rows = changed.assign(scan=scan_id)[FILES_SCHEMA.names]
+            table = pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
+            parquet_parts.append(store.atomic, store.files_folder(data_set), table)
 
 
 def suggest_names(records: pd.DataFrame) -> str | None:
     """One sentence that offers labels from names, if the folders give no more than one and the names share words."""
     if records["label"].nunique() > 1:
         return None
-    counts = pd.Series(labels_from_names(records["path"]), dtype="object").value_counts()
+    counts = _by_name(records)["label"].value_counts()
     shared = counts[counts > 1]
     if not 2 <= len(shared) <= _SUGGESTED_LABELS or shared.sum() < _LEAST_SHARE * len(records):
         return None
@@ -107,12 +103,27 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _by_name(records: pd.DataFrame) -> pd.DataFrame:
-    return records.assign(label=pd.Series(labels_from_names(records["path"]), records.index, dtype="object"))
+    names = labels_from_names(pa.array(records["path"], pa.large_string()))
+    return records.assign(label=pd.Series(names.to_pandas().array, records.index))
 
 
-def _agrees(known: pd.DataFrame, records: pd.DataFrame) -> bool:
-    joined = known.merge(records[["path", "label"]], on="path", suffixes=("_before", ""))
-    return not _differs(joined, "label").any()
+def _agrees(index: FileIndex, records: pd.DataFrame) -> bool:
+    """Whether the files of the index that are still there have these labels."""
+    for paths, some in split_by_path(records):
+        known = _present(index.read(paths))[["path", "label"]]
+        joined = known.merge(some[["path", "label"]], on="path", suffixes=("_before", ""))
+        if _differs(joined, "label").any():
+            return False
+    return True
+
+
+def _has_labels(index: FileIndex, records: pd.DataFrame) -> bool:
+    ranges = split_by_path(records)
+    return any(_present(index.read(paths))["label"].notna().any() for paths, _ in ranges)
+
+
+def _present(stored_files: pd.DataFrame) -> pd.DataFrame:
+    return stored_files[stored_files["reason"] != VANISHED]
 
 
 def _differs(joined: pd.DataFrame, column: str) -> "pd.Series[bool]":

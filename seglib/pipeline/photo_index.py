@@ -5,6 +5,7 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,7 @@ from seglib.errors import BadImage
 from seglib.fileio import parquet_parts
 from seglib.fileio.parallel import default_worker_count
 from seglib.maintenance import datasets
-from seglib.pipeline.planning import RunPlan, select_scan_fields
+from seglib.pipeline.planning import FileIndex, RunPlan, select_scan_fields, split_by_path
 from seglib.progress import OnNote, OnProgress, Progress
 from seglib.store import scans
 from seglib.store.photo_measures import rows as photo_measures
@@ -51,12 +52,11 @@ def register_photos(
                 on_note(sentence)
         data_set = store.register_dataset(folder)
         scans.keep(store, data_set, ScanRecord(folder_scan.left_out, follow_links=False))
-        datasets.accept_new_times(store, data_set, records)
-        stored_files = store.files(data_set)
+        index = FileIndex(store, data_set)
+        accept_new_times(store, data_set, index, records)
         scan_id = time.time_ns()
-        record_vanished(store, data_set, stored_files, records, scan_id)
-        known_ids = set(stored_files["image_id"].dropna())
-        plan = RunPlan.build(records, stored_files, known_ids, readable_again(data_set, stored_files), verify=False)
+        record_vanished(store, data_set, index, records, scan_id)
+        plan = RunPlan.build(records, index, index.image_ids(), partial(readable_again, data_set), verify=False)
         progress = Progress(title=data_set.name, total=plan.total, done=plan.total - len(plan.to_decode))
         writer = FilesWriter(store, data_set, scan_id)
         extras = Extras(thumbnail=True, measures=gps or photo_measures.newest_precision(store))
@@ -96,17 +96,25 @@ def readable_again(data_set: Dataset, stored_files: pd.DataFrame) -> set[str]:
     return {path for path in refused if os.access(data_set.root / path, os.R_OK)} | set(outdated)
 
 
-def record_vanished(
-    store: Store, data_set: Dataset, stored_files: pd.DataFrame, records: pd.DataFrame, scan_id: int
-) -> int:
+def accept_new_times(store: Store, data_set: Dataset, index: FileIndex, records: pd.DataFrame) -> None:
+    """`datasets.accept_new_times` for all files of a scan."""
+    ranges = split_by_path(records)
+    if sum(datasets.accept_new_times(store, data_set, index.read(paths), some) for paths, some in ranges):
+        index.forget()
+
+
+def record_vanished(store: Store, data_set: Dataset, index: FileIndex, records: pd.DataFrame, scan_id: int) -> int:
     """Mark files that no longer exist as vanished; returns their number.
 
     The added rows remove them from the table; their masks stay until `prune`.
     """
-    vanished = stored_files[(stored_files["reason"] != VANISHED) & ~stored_files["path"].isin(records["path"])]
-    if len(vanished):
-        rows = vanished.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
-        parquet_parts.append(
-            store.atomic, store.files_folder(data_set), pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
-        )
-    return len(vanished)
+    number = 0
+    for paths, some in split_by_path(records):
+        known = index.read(paths)
+        vanished = known[(known["reason"] != VANISHED) & ~known["path"].isin(some["path"])]
+        if len(vanished):
+            rows = vanished.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
+            table = pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
+            parquet_parts.append(store.atomic, store.files_folder(data_set), table)
+        number += len(vanished)
+    return number

@@ -23,6 +23,7 @@ from seglib.inference import openvino_backend
 from seglib.maintenance.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.models import loading
 from seglib.models.registry import ModelSpec
+from seglib.pipeline.planning import FileIndex
 from seglib.progress import OnNote
 from seglib.store.records import Dataset, utc_now
 from seglib.store.store import Store
@@ -62,13 +63,13 @@ def calibrate(
     *,
     data_set: Dataset,
     records: pd.DataFrame,
-    stored_files: pd.DataFrame,
+    index: FileIndex,
     on_note: OnNote | None = None,
 ) -> Path:
     """The folder of the int8 model, which is created now if the store has none yet.
 
-    `records` are the scan's files and `stored_files` is the store's file index (`Store.files`): only new or changed
-    files are hashed. Raises `DatasetError` if no image can be read, and `StoreError` if the model is damaged.
+    `records` are the scan's files; of those only what is new or changed since `index` is hashed. Raises `DatasetError`
+    if no image can be read, and `StoreError` if the model is damaged.
     """
     folder, sees = int8_model_folder(store, spec, resize), spec.input_resize(resize)
     if folder.is_dir():
@@ -80,6 +81,7 @@ def calibrate(
             f"Calibrating {spec.name} for int8 at {sees.text} on up to {CALIBRATION_IMAGES} of these photos: "
             "once in this store, from half a minute to several minutes."
         )
+    stored_files = index.read()
     unchanged = ["path", "bytes", "mtime_ns"]
     named = records[unchanged].merge(
         stored_files.loc[stored_files["reason"].isna(), [*unchanged, "image_id"]], how="left"

@@ -6,6 +6,7 @@ from threading import Lock
 
 from seglib.compute.task import ComputedMask, PhotoFailure, PhotoResult, Result
 from seglib.data.image import Extras
+from seglib.data.image_ids import ImageIds
 from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.data.scan import Record
 from seglib.maintenance.verify import is_thumbnail_intact
@@ -58,10 +59,9 @@ class ResultWriter:
     ) -> None:
         self._store, self._writer, self._verify, self._gps = store, writer, verify, gps
         self._computed_ids = plan.computed_ids
-        known = {record["image_id"] for record in plan.to_decode if record["image_id"] is not None}
-        self._measured = known - photo_measures.missing_ids(store, sorted(known)) if known else known
-        self._claimed_ids: set[str] = set()  # their results are stored, or are being
-        self._stored_ids: set[str] = set()
+        self._measured = photo_measures.current_ids(store) if plan.to_decode.has_known_ids else ImageIds()
+        self._claimed_ids = ImageIds()  # their results are stored, or are being
+        self._stored_ids = ImageIds()
         self._waiting: dict[str, list[PhotoResult]] = {}  # files without a mask, until their image's is stored
         self._progress, self._on_progress = progress, on_progress
         self._lock, self._progress_lock = Lock(), Lock()

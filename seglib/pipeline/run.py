@@ -4,11 +4,13 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 
 from seglib.adapters.lookup import Model, find_model
+from seglib.data.image_ids import ImageIds
 from seglib.data.resize import Resize, as_resize
 from seglib.data.scan import FolderScan, Part, describe_mask_folders, scan_folder, select_by_name
 from seglib.errors import UsageError, WeightsError
@@ -19,8 +21,8 @@ from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remo
 from seglib.models import loading
 from seglib.models.registry import DEFAULT_MODEL, ModelSpec
 from seglib.pipeline import labelling, quantization
-from seglib.pipeline.photo_index import readable_again, record_vanished
-from seglib.pipeline.planning import RunPlan
+from seglib.pipeline.photo_index import accept_new_times, readable_again, record_vanished
+from seglib.pipeline.planning import FileIndex, RunPlan
 from seglib.pipeline.result_writer import OnProgress
 from seglib.pipeline.session import RunOptions, RunReport, _Session
 from seglib.progress import OnNote
@@ -102,27 +104,29 @@ def run(
     )
     with store.atomic.register_writer():
         data_set = _register_dataset(store, folder, folder_scan, options, on_note)
-        stored_files = store.files(data_set)
-        records = labelling.choose_labels(folder_scan.records, stored_files, options.label_from)
+        index = FileIndex(store, data_set)
+        if not options.verify:
+            accept_new_times(store, data_set, index, folder_scan.records)
+        records = labelling.choose_labels(folder_scan.records, index, options.label_from)
         _notify(labelling.update_label_map(store, data_set, records, options.label_map, spec), on_note)
         if settings.precision == "int8":
             calibrated = quantization.calibrate(
-                store, spec, resize, data_set=data_set, records=records, stored_files=stored_files, on_note=on_note
+                store, spec, resize, data_set=data_set, records=records, index=index, on_note=on_note
             )
             settings = replace(settings, quantised=calibrated)
         this_run = _register_run(store, spec, settings, title=title, verify=options.verify, on_note=on_note)
         scan_id = time.time_ns()
-        vanished = record_vanished(store, data_set, stored_files, records, scan_id)
+        vanished = record_vanished(store, data_set, index, records, scan_id)
         if options.label_from is not None:
-            labelling.record_labels(store, data_set, stored_files, records, scan_id)
+            labelling.record_labels(store, data_set, index, records, scan_id)
         if options.names is not None:
             records = select_by_name(records, options.names)
         chosen = records.iloc[: options.limit]
         plan = RunPlan.build(
             chosen if options.part is None else Part(*options.part).select(chosen),
-            stored_files,
+            index,
             computed_ids=_computed_ids(store, this_run, spec, options),
-            readable_again=readable_again(data_set, stored_files),
+            readable_again=partial(readable_again, data_set),
             verify=options.verify,
         )
         if plan.to_decode:
@@ -159,8 +163,6 @@ def _register_dataset(
     if options.verify:
         measures = (store.photo_measures_folder(), photo_measures.SCHEMA)
         _remove_damaged(store, [(store.files_folder(data_set), FILES_SCHEMA), measures], on_note)
-    else:
-        datasets.accept_new_times(store, data_set, folder_scan.records)
     return data_set
 
 
@@ -250,11 +252,12 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
     return config.resolve_precision(spec, precision, earlier, device)
 
 
-def _computed_ids(store: Store, this_run: Run, spec: ModelSpec, options: RunOptions) -> set[str]:
+def _computed_ids(store: Store, this_run: Run, spec: ModelSpec, options: RunOptions) -> ImageIds:
     """Images that need no forward pass; with `verify`, without those that lack an intact mask or an embedding."""
     ids = store.computed_ids(this_run)
     if not options.verify:
         return ids
+    intact = set(ids) - damaged_masks(store, this_run)
     if options.embeddings and predictor.gives_features(spec):
-        ids &= vectors.read_ids(store.embeddings_folder(this_run))
-    return ids - damaged_masks(store, this_run)
+        intact &= vectors.read_ids(store.embeddings_folder(this_run))
+    return ImageIds(intact)

@@ -3,9 +3,11 @@
 Works on Arrow tables; `to_frame` converts them to pandas.
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from seglib.fileio import parquet_parts
+from seglib.fileio.parquet_parts import one_of
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
 from seglib.store.content import CONTENT_COLUMNS, LabelledFiles
 from seglib.store.records import Run
@@ -25,6 +28,25 @@ FILES_SCHEMA = pa.schema(
         *(("reason", pa.string()), ("detail", pa.string()), ("scan", pa.int64())),
     ]
 )
+
+
+class PathRange(NamedTuple):
+    """The paths from `start` on and before `stop`, in their order as texts; None is no limit."""
+
+    start: str | None
+    stop: str | None
+
+    @property
+    def filter(self) -> pc.Expression | None:
+        """For the rows of these paths; None for all."""
+        path = pc.field("path")
+        limits = [path >= self.start] if self.start is not None else []
+        limits += [path < self.stop] if self.stop is not None else []
+        return functools.reduce(operator.and_, limits) if limits else None
+
+
+EVERY_PATH = PathRange(None, None)
+
 VANISHED = "vanished"
 """`reason` of a file that is gone and no longer in the table; its row keeps what was known about it."""
 
@@ -89,10 +111,12 @@ def locate_in_files(folder: Path, image_ids: Sequence[str]) -> pd.DataFrame:
     `folder` holds the parts of the dataset's files, of which only those rows are read.
     """
     columns = ["path", "bytes", "mtime_ns", "image_id"]
-    ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=("image_id", image_ids))["path"].unique()
+    ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=one_of("image_id", image_ids))["path"].unique()
     if not len(ever):
         return pd.DataFrame(columns=columns)
-    rows = parquet_parts.read(folder, FILES_SCHEMA, [*columns, "reason", "scan"], where=("path", ever.to_pylist()))
+    rows = parquet_parts.read(
+        folder, FILES_SCHEMA, [*columns, "reason", "scan"], where=one_of("path", ever.to_pylist())
+    )
     newest = parquet_parts.keep_newest(rows.sort_by("scan"), ["path"]).to_pandas(integer_object_nulls=True)
     now_there = newest["reason"].isna() & newest["image_id"].isin(image_ids)
     located: pd.DataFrame = newest.loc[now_there, columns]

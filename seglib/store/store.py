@@ -22,6 +22,7 @@ from PIL import Image
 
 from seglib.classes import palette, unpainted_values
 from seglib.data import image
+from seglib.data.image_ids import ImageIds
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import BadImage, DamagedFileError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
@@ -36,10 +37,12 @@ from seglib.store.own_columns.join import append_own_columns
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
+    EVERY_PATH,
     FILES_SCHEMA,
     PRESENT_FILES_SCHEMA,
     STAMPS_SCHEMA,
     VANISHED,
+    PathRange,
     join_stats,
     keep_newest_files,
     locate_in_files,
@@ -145,9 +148,10 @@ class Store(StoreLayout):
         digests = (hashlib.sha256(os.fsencode(root) + suffix).hexdigest()[:8] for suffix in _ID_SUFFIXES)
         return next(digest for digest in digests if digest not in used)
 
-    def files(self, dataset: Dataset) -> pd.DataFrame:
-        """The newest row of each path ever scanned, including failed and vanished files (`FILES_SCHEMA`)."""
-        files: pd.DataFrame = self._newest_files(dataset).to_pandas(integer_object_nulls=True)
+    def files(self, dataset: Dataset, paths: PathRange = EVERY_PATH) -> pd.DataFrame:
+        """The newest row of each path ever scanned, including failed and vanished files (`FILES_SCHEMA`), by path."""
+        newest = self._newest_files(dataset, where=paths.filter)
+        files: pd.DataFrame = newest.to_pandas(integer_object_nulls=True)
         return files
 
     def locate_images(self, image_ids: Sequence[str]) -> pd.DataFrame:
@@ -234,7 +238,9 @@ class Store(StoreLayout):
         """
         columns = ["image_id", *CONFIDENCE_COLUMNS]
         schema = stats_schema(run.classes)
-        table = parquet_parts.read(self.stats_folder(run), schema, columns, where=("image_id", image_ids))
+        table = parquet_parts.read(
+            self.stats_folder(run), schema, columns, where=parquet_parts.one_of("image_id", image_ids)
+        )
         frame: pd.DataFrame = parquet_parts.keep_newest(table, ["image_id"]).to_pandas()
         return frame
 
@@ -242,9 +248,10 @@ class Store(StoreLayout):
         """All rows of a run's statistics, oldest first."""
         return parquet_parts.read(self.stats_folder(run), stats_schema(run.classes))
 
-    def computed_ids(self, run: Run) -> set[str]:
+    def computed_ids(self, run: Run) -> ImageIds:
+        """Ids of the images that the run has computed."""
         table = parquet_parts.read(self.stats_folder(run), stats_schema(run.classes), ["image_id"])
-        return set(table["image_id"].to_pylist())
+        return ImageIds.of_column(table["image_id"])
 
     def count_rows(self, run: Run) -> int:
         """Number of rows in a run's statistics; fast, because it reads only the footers of the parts."""
@@ -309,9 +316,11 @@ class Store(StoreLayout):
             tables.append(files.add_column(0, PRESENT_FILES_SCHEMA.field("dataset"), names))
         return pa.concat_tables(tables)
 
-    def _newest_files(self, dataset: Dataset, columns: Sequence[str] | None = None) -> pa.Table:
+    def _newest_files(
+        self, dataset: Dataset, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+    ) -> pa.Table:
         """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
-        return keep_newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns))
+        return keep_newest_files(parquet_parts.read(self.files_folder(dataset), FILES_SCHEMA, columns, where=where))
 
     # --- pictures ------------------------------------------------------------------------------------------------
 

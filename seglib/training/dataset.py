@@ -7,11 +7,13 @@ uint8 (H, W) class indices. Supported layouts: Pascal VOC (JPEGImages, Segmentat
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -77,7 +79,7 @@ def find_samples(
     """
     photos, masks = _folders(folder, masks)
     records = scan.scan(photos, follow_links=True)
-    label = dict(zip(records["path"], records["label"], strict=True))
+    label = dict(_labelled(records))
     wanted = _read_image_sets(folder)
     if wanted is not None:
         label = {name: one for name, one in label.items() if PurePosixPath(name).stem in wanted}
@@ -112,8 +114,13 @@ def find_samples(
 def find_unlabelled(folder: Path) -> list[Sample]:
     """Return a folder's images as pairs without masks."""
     records = scan.scan(folder, follow_links=True)
-    rows = zip(records["path"], records["label"], strict=True)
-    return [Sample(folder / name, None, name, label) for name, label in rows]
+    return [Sample(folder / name, None, name, label) for name, label in _labelled(records)]
+
+
+def _labelled(records: pd.DataFrame) -> Iterator[tuple[str, str | None]]:
+    """(path, label) of each image."""
+    labels = pa.array(records["label"], pa.string()).to_pylist()
+    return zip(records["path"], labels, strict=True)
 
 
 def _folders(folder: Path, masks: Path | None) -> tuple[Path, Path]:

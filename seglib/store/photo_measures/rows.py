@@ -1,6 +1,6 @@
 """Read and write measures of photos, one row per image_id in parts of their own, and join them into the table.
 
-Which definitions a row follows is its `version`; `missing_ids` tells which photos are not measured by the present ones.
+Which definitions a row follows is its `version`; `current_ids` tells which photos are measured by the present ones.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seglib.data.image_ids import ImageIds
 from seglib.data.photo_measures.exif import GpsPrecision, round_position
 from seglib.data.photo_measures.measures import VERSION
 from seglib.fileio import parquet_parts
@@ -94,10 +95,10 @@ def _to_series(values: pa.ChunkedArray, index: pd.Index) -> pd.Series:
     return pd.Series(values.to_numpy(), index)
 
 
-def missing_ids(store: MeasureStore, image_ids: Sequence[str]) -> set[str]:
-    """The images that are not measured yet by the present definitions."""
-    rows = _read(store, ["image_id", "version"], where=("image_id", image_ids))
-    return set(image_ids) - set(rows.filter(pc.greater_equal(rows["version"], VERSION))["image_id"].to_pylist())
+def current_ids(store: MeasureStore) -> ImageIds:
+    """The images that are measured by the present definitions."""
+    rows = _read(store, ["image_id"], where=pc.field("version") >= VERSION)
+    return ImageIds.of_column(rows["image_id"])
 
 
 def find_damaged(store: MeasureStore) -> dict[str, str]:
@@ -117,7 +118,8 @@ def read_ids(store: MeasureStore) -> tuple[set[str], set[str]]:
 def imprecise_ids(store: MeasureStore, image_ids: Sequence[str], gps: GpsPrecision) -> set[str]:
     """The measured images whose position was kept less precisely than `gps`, or not at all."""
     less = [precision.value for precision in _PRECISIONS[: _PRECISIONS.index(gps)]]
-    rows = parquet_parts.keep_newest(_read(store, ["image_id", "gps"], where=("image_id", image_ids)), KEY)
+    rows = _read(store, ["image_id", "gps"], where=parquet_parts.one_of("image_id", image_ids))
+    rows = parquet_parts.keep_newest(rows, KEY)
     return set(rows.filter(pc.is_in(rows["gps"], pa.array(less, pa.string())))["image_id"].to_pylist())
 
 
@@ -171,5 +173,5 @@ def _replace(rows: pa.Table, name: str, values: pa.ChunkedArray) -> pa.Table:
     return rows.set_column(rows.column_names.index(name), SCHEMA.field(name), values)
 
 
-def _read(store: MeasureStore, columns: Sequence[str], where: parquet_parts.Where | None = None) -> pa.Table:
+def _read(store: MeasureStore, columns: Sequence[str], where: pc.Expression | None = None) -> pa.Table:
     return parquet_parts.read(store.photo_measures_folder(), SCHEMA, columns, where=where, remedy=REMEDY)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from seglib.compute.task import Job, Photo, PhotoFailure, PhotoResult, Task
@@ -35,7 +36,7 @@ if __name__ == "__main__":
 def make_task(photos: Path, model: ModelSpec, *, workers: int = 0, **more) -> Task:
     """All photos of a folder, with everything that can be made of them."""
     extras = Extras(thumbnail=True, measures=GpsPrecision.ROUNDED)
-    records = [record | {"image_id": None} for record in scan(photos).to_dict("records")]
+    records = [record | {"image_id": None} for record in pa.Table.from_pandas(scan(photos)).to_pylist()]
     settings = InferenceConfig(resize=model.resize, device="cpu")
     job = Job(root=photos, model=model, settings=settings, workers=workers, **more)
     return Task(job, tuple(Photo(record, extras) for record in records))

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import seglib
 from seglib.cli import main
 from seglib.data import scan
+from seglib.data.image_ids import ImageIds
 from seglib.data.scan import Part
 from seglib.errors import UsageError, WeightsError
 from seglib.fileio.lock import RegisteredWriter
@@ -134,7 +135,7 @@ def test_a_copy_that_two_parts_compute_at_the_same_time_has_one_row(photos, stor
     """Each part plans before the other has stored anything."""
     copy_into_other_part(photos, "cats/a.png")
     real = Store.computed_ids
-    monkeypatch.setattr(Store, "computed_ids", lambda self, run: set())
+    monkeypatch.setattr(Store, "computed_ids", lambda self, run: ImageIds())
     reports = [run(photos, store, fake, RunOptions(workers=0, part=(number, 2))) for number in (1, 2)]
     monkeypatch.setattr(Store, "computed_ids", real)
     assert [sum(getattr(one, name) for one in reports) for name in ("images", "computed", "reused")] == [5, 5, 0]

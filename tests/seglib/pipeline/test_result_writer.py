@@ -8,9 +8,10 @@ import pytest
 
 from seglib.compute.task import PhotoFailure, PhotoResult
 from seglib.compute.worker import compute
+from seglib.data.image_ids import ImageIds
 from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.inference.config import InferenceConfig, make_run_config
-from seglib.pipeline.planning import RunPlan
+from seglib.pipeline.planning import PlannedFiles, RunPlan
 from seglib.pipeline.result_writer import ResultWriter, RunProgress
 from seglib.pipeline.run import describe_run
 from seglib.store.writer import RunWriter
@@ -32,7 +33,7 @@ def kept(photos, store, fake):
     settings = InferenceConfig(resize=fake.resize)
     data_set = store.register_dataset(photos)
     run = store.keep_run(describe_run(make_run_config(fake, settings), parameters=None, versions={}))
-    plan = RunPlan(to_decode=[], repeats=[], computed_ids=set(), reused=0, failed=0)
+    plan = RunPlan(PlannedFiles.none(), PlannedFiles.none(), ImageIds(), reused=0, failed=0)
     progress, writer = RunProgress(total=4), RunWriter(store, data_set, run, 1)
     return ResultWriter(store, writer, plan, progress, None, gps=GpsPrecision.ROUNDED, verify=False), progress, writer
 

@@ -32,7 +32,7 @@ def table_of(*image_ids: str) -> pd.DataFrame:
 
 def test_a_store_without_measures_has_no_columns_of_them(store):
     assert rows.add_columns(store, table_of(*IDS)).columns.tolist() == ["image_id"]
-    assert rows.missing_ids(store, IDS) == set(IDS)
+    assert rows.current_ids(store) == set()
     assert rows.newest_precision(store) == GpsPrecision.ROUNDED
     assert rows.read_hashes(store).empty
 
@@ -70,7 +70,7 @@ def test_an_empty_table_has_no_measures(store):
 
 def test_a_row_of_older_definitions_is_measured_again(store):
     add(store, make_row(IDS[0], version=VERSION - 1), make_row(IDS[1]), make_row(IDS[2], version=VERSION + 1))
-    assert rows.missing_ids(store, IDS) == {IDS[0], IDS[3]}
+    assert rows.current_ids(store) == set(IDS) - {IDS[0], IDS[3]}
     assert rows.read_ids(store) == ({*IDS[:3]}, {*IDS[1:3]})
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from seglib.data.image import decode
 from seglib.errors import BadImage
-from tests.seglib.data.tiff_writer import CMYK, GREY, GREY_INVERTED, LAB, PALETTE, RGB, YCBCR, write_tiff
+from tests.seglib.data.tiff.writer import CMYK, GREY, GREY_INVERTED, LAB, PALETTE, RGB, YCBCR, write_tiff
 
 ROWS, COLUMNS = 9, 14
 COLOURS = np.random.default_rng(0).integers(0, 256, (ROWS, COLUMNS, 3), np.uint8)  # (H, W, 3)

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from seglib.data import tiff_tags
+from seglib.data.tiff import tags
 from seglib.errors import BadImage
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 259, 262, 277, 284
@@ -21,7 +21,7 @@ _PHOTOMETRICS = {0: "grey", 1: "grey", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YC
 
 def decode(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
     """Decode an opened TIFF, upright; `data` is the file. Raises `BadImage` as `unsupported`."""
-    layout = tiff_tags.read_tags(data)
+    layout = tags.read_tags(data)
     unread = ("LA", "La", "PA") if layout.get(_PLANAR) == (_SEPARATE,) else ()
     if image.mode in ("I", "F", "LAB", *unread) or _SIGNED in layout.get(_SAMPLE_FORMAT, ()):
         raise explain_failure(data)
@@ -37,7 +37,7 @@ def decode(image: ImageFile.ImageFile, data: bytes) -> Image.Image:
 
 def explain_failure(data: bytes) -> BadImage:
     """Return why a TIFF cannot be read: `damaged` tags, `truncated` pixels, or an `unsupported` kind of pixels."""
-    layout = tiff_tags.read_tags(data)
+    layout = tags.read_tags(data)
     places = [(layout[offset], layout[size]) for offset, size in _PLACES if offset in layout and size in layout]
     if not places or any(len(layout.get(tag, ())) != 1 for tag in (_WIDTH, _HEIGHT)):
         return BadImage("damaged", "It begins as a TIFF, but its tags are damaged.")
