@@ -52,11 +52,11 @@ class ImageIds(Set[str]):
         return found
 
     def __contains__(self, image_id: object) -> bool:
-        if not isinstance(image_id, str) or len(image_id) != _DIGITS:
-            return False
         try:
-            wanted = bytes.fromhex(image_id)
+            wanted = bytes.fromhex(image_id) if isinstance(image_id, str) else b""
         except ValueError:
+            return False
+        if wanted.hex() != image_id or len(wanted) != PACKED.itemsize:
             return False
         if wanted in self._recent:
             return True
