@@ -24,6 +24,7 @@ from dashboard.offers.models import resolve_model
 from dashboard.report import command as report_command
 from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, SAMPLE, ServerSettings, default_folder
 from dashboard.state.shown_store import has_run
+from seglib.data.buckets.address import looks_like_address
 from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
 from seglib.fileio.console import prepare_console, restart_in_utf8
@@ -145,6 +146,11 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
     """Return the settings with all paths resolved, since the server changes its working directory."""
     named = [*arguments.folders, *arguments.data]
     for folder in named:
+        if looks_like_address(str(folder)):
+            raise UsageError(
+                "Photos on object storage are analysed by `python -m seglib run s3://bucket/prefix`: name its store "
+                "here with --store, and their pages show them."
+            )
         if not folder.is_dir():
             raise UsageError(f"{str(folder)!r} is not a folder: name one that holds photos.")
     loopback_names = LOOPBACK_NAMES if arguments.host in LOOPBACK_NAMES or arguments.allow_host else ()

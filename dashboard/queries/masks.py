@@ -158,7 +158,7 @@ def truth_options(truth: GroundTruth) -> MaskOptions | None:
 
 def _survey(sources: Sequence[Folder], photos: pd.DataFrame, store: Store) -> Offer:
     paths = list(photos["path"].drop_duplicates())
-    roots = [dataset.root for dataset in store.datasets()]
+    roots = [dataset.root for dataset in store.datasets() if isinstance(dataset.root, Path)]
     left_out: dict[str, str] = {}
     matched: dict[Folder, int | None] = {}
     for source in sources:

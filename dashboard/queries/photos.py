@@ -368,10 +368,13 @@ def find_changed_files(source: RunSource, rows: pd.DataFrame) -> set[tuple[str, 
     changed_files = set()
     columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
     for dataset, path, size, mtime_ns, image_id in rows[columns].itertuples(index=False):
+        root = roots.get(dataset)
+        if not isinstance(root, Path):  # of an object in a bucket, reading it tells
+            continue
         try:
-            file = roots[dataset] / path
+            file = root / path
             status = file.stat()
-        except (OSError, ValueError, KeyError):  # file or whole folder is gone; the store works without it
+        except (OSError, ValueError):  # file or whole folder is gone; the store works without it
             continue
         if not is_unchanged(file, status, size, mtime_ns, image_id):
             changed_files.add((dataset, path))

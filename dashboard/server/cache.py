@@ -1,6 +1,7 @@
 """Size-limited LRU caches of bytes: one in memory, one on disk in the store.
 
-The disk cache is `<store>/cache/`: `photos/<ab>/<image_id>.jpg` and `uncertainty/<run>/<ab>/<image_id>.png`. It may be
+The disk cache is `<store>/cache/`: `photos/<ab>/<image_id>.jpg`, `uncertainty/<run>/<ab>/<image_id>.png` and,
+of photos on object storage, `originals/<ab>/<image_id>`. It may be
 deleted at any time, since everything in it can be recomputed; so can what `seglib.similarity.projection` and
 `workers.similarity` keep there; on a read-only store nothing is cached. Safe for threads
 and for several servers.
@@ -14,15 +15,17 @@ import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from threading import Lock
+from threading import Lock, Thread
 
 from seglib.errors import SegError
 from seglib.fileio.atomic import replace_file
 from seglib.store.store import Store
 
 CACHE_FOLDER = "cache"
-_PICTURES = ("photos", "uncertainty")
+ORIGINALS = "originals"
+_PICTURES = (ORIGINALS, "photos", "uncertainty")
 """Folders of the cache that hold pictures."""
 
 MAX_DISK_BYTES = 512 * 1024 * 1024
@@ -70,6 +73,18 @@ class DiskCache:
         with contextlib.suppress(OSError):  # deleted in the meantime, or not writable
             os.utime(path)
         return body
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+    def touch(self, name: str) -> bool:
+        """Whether there is such a file, which then counts as used now."""
+        path = self._folder / name
+        if not path.is_file():
+            return False
+        with contextlib.suppress(OSError):  # deleted in the meantime, or not writable
+            os.utime(path)
+        return True
 
     def put(self, name: str, body: bytes) -> None:
         """Store the bytes atomically; write errors are ignored."""
@@ -119,6 +134,13 @@ class DiskCache:
                     status = path.lstat()
                     files.append((status.st_mtime_ns, status.st_size, path))
         return files
+
+
+@lru_cache(maxsize=4)
+def disk_cache(store: Path) -> DiskCache:
+    """The cache of this store, from which what is stale is removed meanwhile when it is asked for first."""
+    Thread(target=remove_stale, args=(store,), daemon=True).start()
+    return DiskCache(store / CACHE_FOLDER)
 
 
 def remove_stale(store: Path) -> None:

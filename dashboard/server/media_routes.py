@@ -22,18 +22,17 @@ import re
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
 from pathlib import Path
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore
 
 from anyio import from_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dashboard.server import cache as server_cache
 from dashboard.server import photo_files, photo_zip, rendering, responses
-from dashboard.server.cache import DiskCache
+from dashboard.server.cache import disk_cache
 from dashboard.server.media_urls import DEMO_PREFIX, PREFIX, StoredFile, combined_version
-from dashboard.server.photo_files import PhotoFile
+from dashboard.server.photo_files import PhotoFile, ScannedFile
 from dashboard.server.photo_zip import ZipPhoto, ZipResponse
 from dashboard.server.responses import has_only_params, not_found_response, text_response
 from dashboard.settings import ServerSettings
@@ -121,12 +120,6 @@ def _stamp(entry: "os.DirEntry[str]") -> tuple[int, int, int]:
     except OSError:  # removed in the meantime, such as a lock
         return 0, 0, 0
     return status.st_ino, status.st_mtime_ns, status.st_size
-
-
-@lru_cache(maxsize=4)
-def _disk_cache(store: Path) -> DiskCache:
-    Thread(target=server_cache.remove_stale, args=(store,), daemon=True).start()
-    return DiskCache(store / server_cache.CACHE_FOLDER)
 
 
 # --- endpoints ---------------------------------------------------------------------------------------------------
@@ -252,15 +245,15 @@ def photo_zip_file(request: Request, store: Store) -> Response:
         photos = _zip_photos(request, store)
         if photos is None:
             return text_response("These photos were picked too long ago: reload the page.", 410)
-        if len(photos) > photo_zip.MAX_PHOTOS or sum(photo.size for photo in photos) > photo_zip.MAX_BYTES:
+        if len(photos) > photo_zip.MAX_PHOTOS or sum(photo.file.size for photo in photos) > photo_zip.MAX_BYTES:
             return text_response("These are too many photos for one zip: choose fewer.", 413)
         name = request.query_params.get("name", "")
         if request.method == "HEAD":
             return Response(headers=photo_zip.download_headers(name), media_type="application/zip")
         if ServerSettings.read().local_only:
-            pieces = photo_zip.stream_zip(photos, _read_verified)
+            pieces = photo_zip.stream_zip(photos, _read_verified, store.path)
         else:
-            pieces = photo_zip.stream_zip(photos, partial(_photo_for_screen, store), suffix=".jpg")
+            pieces = photo_zip.stream_zip(photos, partial(_photo_for_screen, store), store.path, suffix=".jpg")
         answer = ZipResponse(pieces, name)
         return answer
     finally:
@@ -281,7 +274,7 @@ def _zip_photos(request: Request, store: Store) -> list[ZipPhoto] | None:
         rows = select(read_table(store, [request.query_params.get("run", "")], filters, with_scan=True), filters)
     roots = {dataset.name: dataset.root for dataset in store.datasets()}
     return [
-        ZipPhoto(roots[dataset], dataset, path, int(size), int(mtime_ns), image_id)
+        ZipPhoto(dataset, ScannedFile(roots[dataset], path, int(size), int(mtime_ns), image_id))
         for dataset, path, size, mtime_ns, image_id in rows[columns].itertuples(index=False, name=None)
     ]
 
@@ -375,7 +368,7 @@ def _get_or_make(store: Store, name: str, make: Callable[[], bytes]) -> bytes:
     """Return the bytes from the disk cache, or make and cache them. Names contain the content's digest, so entries
     never go stale.
     """
-    disk = _disk_cache(store.path)
+    disk = disk_cache(store.path)
     body = disk.get(name)
     if body is None:
         body = make()

@@ -9,10 +9,10 @@ import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from threading import BoundedSemaphore, Lock
+from typing import NamedTuple
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from dashboard.formatting import slug
 from dashboard.server import photo_files
 from dashboard.server.media_urls import StoredFile
+from dashboard.server.photo_files import ScannedFile
 from seglib.errors import BadImage, SegError, StoreError
 from seglib.query import export
 
@@ -42,16 +43,11 @@ _FIRST_DATE, _LAST_DATE = (1980, 1, 1, 0, 0, 0), (2107, 12, 31, 23, 59, 58)
 slots = BoundedSemaphore(MAX_PARALLEL)
 
 
-@dataclass(frozen=True)
-class ZipPhoto:
-    """A photo's file as of its newest scan."""
+class ZipPhoto(NamedTuple):
+    """A photo and the name of its dataset."""
 
-    root: Path
     dataset: str
-    path: str
-    size: int
-    mtime_ns: int
-    image_id: str
+    file: ScannedFile
 
 
 class ZipResponse(StreamingResponse):
@@ -78,7 +74,7 @@ def download_headers(name: str) -> dict[str, str]:
 
 
 def stream_zip(
-    photos: Iterable[ZipPhoto], read: Callable[[StoredFile, str], bytes], *, suffix: str = ""
+    photos: Iterable[ZipPhoto], read: Callable[[StoredFile, str], bytes], store: Path, *, suffix: str = ""
 ) -> Iterator[bytes]:
     """Yield the pieces of a zip of these photos.
 
@@ -88,11 +84,11 @@ def stream_zip(
     window, names, left_out = _Window(), _UniqueNames(), list[str]()
     with zipfile.ZipFile(window, "w") as archive:
         for photo in photos:
-            data = _read_photo(photo, read)
+            data = _read_photo(photo.file, read, store)
             if isinstance(data, str):
-                left_out.append(f"{photo.dataset}/{photo.path}: {data}.\n")
+                left_out.append(f"{photo.dataset}/{photo.file.path}: {data}.\n")
                 continue
-            archive.writestr(_entry(names.find(photo, suffix), photo.mtime_ns), data)
+            archive.writestr(_entry(names.find(photo, suffix), photo.file.mtime_ns), data)
             yield from window.take()
         if left_out:
             text = f"{len(left_out):,} not in this zip:\n{''.join(left_out)}"
@@ -100,9 +96,9 @@ def stream_zip(
     yield from window.take()
 
 
-def _read_photo(photo: ZipPhoto, read: Callable[[StoredFile, str], bytes]) -> bytes | str:
+def _read_photo(photo: ScannedFile, read: Callable[[StoredFile, str], bytes], store: Path) -> bytes | str:
     """Return the photo's bytes, or in words why there are none."""
-    file = photo_files.check_file(photo.root, photo.path, photo.size, photo.mtime_ns, photo.image_id)
+    file = photo_files.check_file(photo, store)
     if file.path is None:
         return file.reason
     try:
@@ -135,7 +131,7 @@ class _UniqueNames:
         self._taken: set[str] = set()
 
     def find(self, photo: ZipPhoto, suffix: str) -> str:
-        path = PurePosixPath(export.dataset_folder(photo.dataset)) / export.safe_path(photo.path)
+        path = PurePosixPath(export.dataset_folder(photo.dataset)) / export.safe_path(photo.file.path)
         path = path.with_suffix(suffix or path.suffix)
         name, number = path, 1
         while str(name).casefold() in self._taken:

@@ -69,7 +69,7 @@ def _move(store: Store, dataset: Dataset, key: str) -> None:
     folder = Path(text).expanduser()
     if not folder.is_absolute():
         session.add_notes(
-            [f"Type the whole path of the folder, such as {dataset.root.anchor}photos/{dataset.root.name}."]
+            [f"Type the whole path of the folder, such as {Path(str(dataset.root)).anchor}photos/{dataset.root.name}."]
         )
         return
     try:
@@ -94,7 +94,9 @@ def render(store: Store, version: str) -> None:
                     values = [
                         (count(entry.files), "files"),
                         (count(entry.shared), "photos also in another dataset"),
-                        ("gone" if entry.id in missing else "there", "folder"),
+                        ("gone" if entry.id in missing else "there", "folder")
+                        if "://" not in entry.root
+                        else ("on object storage", ""),
                     ]
                     layout.facts(entry.dataset, Path(entry.root).name, values)
                 if st.button("Labels", key=f"labels:{entry.id}", help="Which class each folder label names"):

@@ -22,6 +22,8 @@ from seglib.annotations.reading import MaskError, Reading
 from seglib.annotations.yolo import YoloFolder, has_labels, read_yolo
 from seglib.classes import BACKGROUND, VOID, Mask
 from seglib.data import image
+from seglib.data.buckets.address import Bucket
+from seglib.data.photo_root import PhotoRoot
 from seglib.errors import BadImage, DatasetError, UsageError
 
 LABELMAP = "labelmap.txt"
@@ -342,8 +344,10 @@ def count_masks(number: int) -> str:
     return f"{number:,} mask{'' if number == 1 else 's'}"
 
 
-def leave_out_masks(masks: Masks, folder: Path, names: Iterable[str]) -> list[bool]:
+def leave_out_masks(masks: Masks, folder: PhotoRoot, names: Iterable[str]) -> list[bool]:
     """For each of these files of a folder, whether it may be a photo: a mask that lies among photos is not one."""
+    if isinstance(folder, Bucket):
+        return [True for _ in names]
     source, root = os.path.realpath(masks.source), os.path.realpath(folder)
     own = {os.path.join(source, name) for name in masks.files["path"]}
     return [os.path.join(root, name) not in own for name in names]

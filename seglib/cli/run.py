@@ -28,6 +28,7 @@ from seglib.cli.common import (
     print_message,
     read_lines,
 )
+from seglib.data.photo_root import is_gone, parse_root
 from seglib.data.scan import Part
 from seglib.errors import TooManyFailures, UsageError
 from seglib.models.registry import DEFAULT_MODEL
@@ -41,7 +42,9 @@ def add(commands: Any) -> None:
         "python -m seglib run dataset/sample --model fcn_mobilenet_v2 --resize 224",
         _run,
     )
-    command.add_argument("dataset", type=Path, metavar="DATASET", help="folder of photos, including its subfolders")
+    command.add_argument(
+        "dataset", metavar="DATASET", help="folder of photos, including its subfolders, or s3://BUCKET/PREFIX (gs, az)"
+    )
     command.add_argument(
         "--model",
         action="append",
@@ -91,6 +94,12 @@ def add(commands: Any) -> None:
     add_gps_option(command)
     command.add_argument("--follow-links", action="store_true", help="follow symbolic links that leave the folder")
     command.add_argument(
+        "--listing",
+        type=Path,
+        metavar="FILE",
+        help="Parquet inventory of the bucket (key, size, etag), in place of asking for its keys",
+    )
+    command.add_argument(
         "--max-failure-rate",
         type=parse_share,
         default=1.0,
@@ -129,14 +138,16 @@ def _run(arguments: argparse.Namespace) -> int:
         part=arguments.part,
         title=arguments.name,
         follow_links=arguments.follow_links,
+        listing=arguments.listing,
         verify=arguments.verify,
         embeddings=not arguments.no_embeddings,
         label_from=arguments.label_from,
         gps=arguments.gps,
         label_map=None if arguments.label_map is None else read_label_map(arguments.label_map),
     )
-    if not arguments.dataset.is_dir():
-        raise UsageError(f"{str(arguments.dataset)!r} is not a folder: name the folder that holds the photos.")
+    root = parse_root(arguments.dataset)
+    if is_gone(root):
+        raise UsageError(f"{arguments.dataset!r} is not a folder: name the folder that holds the photos.")
     store = Store.create(arguments.store)
     for spec in specs:
         with ProgressBar() as bar:

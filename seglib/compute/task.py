@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from seglib.data.image import Extras
 from seglib.data.photo_measures.measures import PhotoMeasures
+from seglib.data.photo_root import PhotoRoot
 from seglib.data.scan import Record
 from seglib.inference.config import InferenceConfig
 from seglib.inference.pooling import PooledFeatures
@@ -17,8 +17,8 @@ from seglib.models.registry import ModelSpec
 class Job:
     """How the photos of a run are computed: the same for all of them."""
 
-    root: Path
-    """Folder of the photos."""
+    root: PhotoRoot
+    """Where the photos are."""
     model: ModelSpec
     settings: InferenceConfig
     embeddings: bool = True

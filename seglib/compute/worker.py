@@ -19,6 +19,7 @@ from seglib.compute.task import ComputedMask, Job, Photo, PhotoFailure, PhotoRes
 from seglib.data.decode_pool import DecodePool
 from seglib.data.image import DecodedImage
 from seglib.data.image_ids import ImageIds
+from seglib.data.photo_root import open_photos
 from seglib.data.scan import Record
 from seglib.errors import BadImage
 from seglib.fileio.parallel import default_worker_count
@@ -84,8 +85,7 @@ class ComputeWorker:
         """
         batches = Batcher(self._batch_size, self._job.settings.resize)
         with BatchThreadPool(thread_pool.default_thread_count(self.device)) as pool:
-            root = self._job.root
-            for record, outcome in self._decoders.decode((r, root / r["path"], extras) for r, extras in photos):
+            for record, outcome in self._decoders.decode(open_photos(self._job.root, photos)):
                 if isinstance(outcome, BadImage):
                     keep(PhotoFailure(record, outcome.reason, outcome.detail))
                 elif outcome.image_id in self._computed_ids or outcome.image_id in self._predicted_ids:

@@ -1,6 +1,6 @@
 """Decode images in worker processes, in order, with a bounded number of files in flight.
 
-`DecodePool.decode` takes (tag, path, extras) tasks and yields (tag, `DecodedImage` or `BadImage`) in the same
+`DecodePool.decode` takes (tag, content, extras) tasks and yields (tag, `DecodedImage` or `BadImage`) in the same
 order. Each file has limits on CPU time and memory; a file that exceeds them or kills its worker fails without affecting
 others. Workers must not import torch.
 """
@@ -28,8 +28,11 @@ from seglib.data.worker_processes import without_main_module
 from seglib.errors import BadImage, SegError
 
 Tag = TypeVar("Tag")
-Task = tuple[Tag, Path, Extras]
-Asked = tuple[Path, Resize | None, Extras]
+Content = Path | bytes | BadImage
+"""The file of a photo, its bytes, or why there are none."""
+
+Task = tuple[Tag, Content, Extras]
+Asked = tuple[Content, Resize | None, Extras]
 Outcome = DecodedImage | BadImage
 
 _AHEAD_PER_WORKER = 16
@@ -74,7 +77,7 @@ class DecodePool:
 
     def decode(self, tasks: Iterable[Task[Tag]]) -> Iterator[tuple[Tag, Outcome]]:
         if self._pool is None:
-            yield from ((tag, decode_file(path, self._resize, extras)) for tag, path, extras in tasks)
+            yield from ((tag, decode_file(content, self._resize, extras)) for tag, content, extras in tasks)
             return
         waiting: deque[tuple[list[Task[Tag]], Future[list[Outcome]]]] = deque()
         remaining = iter(tasks)
@@ -128,7 +131,7 @@ class DecodePool:
 
     def _submit(self, group: Sequence[Task[Tag]]) -> "Future[list[Outcome]]":
         assert self._pool is not None
-        files: list[Asked] = [(path, self._resize, extras) for _, path, extras in group]
+        files: list[Asked] = [(content, self._resize, extras) for _, content, extras in group]
         try:
             with without_main_module():  # the pool starts processes as tasks arrive
                 return self._pool.submit(_call_for_each, self._limits, decode_file, files)
@@ -149,10 +152,12 @@ class DecodePool:
         return pool
 
 
-def decode_file(path: Path, resize: Resize | None, extras: Extras) -> Outcome:
+def decode_file(content: Content, resize: Resize | None, extras: Extras) -> Outcome:
     """Decode one file; failures are returned, not raised, so that workers send them back like images."""
+    if isinstance(content, BadImage):
+        return content
     try:
-        return read_thumbnail(path, extras) if resize is None else read_image(path, resize, extras)
+        return read_thumbnail(content, extras) if resize is None else read_image(content, resize, extras)
     except BadImage as error:
         return BadImage(error.reason, error.detail)
     except MemoryError:
@@ -160,14 +165,14 @@ def decode_file(path: Path, resize: Resize | None, extras: Extras) -> Outcome:
 
 
 def _call_for_each(
-    limits: Limits, function: Callable[[Path, Resize | None, Extras], Outcome], files: Sequence[Asked]
+    limits: Limits, function: Callable[[Content, Resize | None, Extras], Outcome], files: Sequence[Asked]
 ) -> list[Outcome]:
     """In a worker: call `function` for each file, under the time limit of a file."""
     return [_run_with_limits(limits, function, *file) for file in files]
 
 
 def _run_with_limits(
-    limits: Limits, function: Callable[[Path, Resize | None, Extras], Outcome], *arguments: *Asked
+    limits: Limits, function: Callable[[Content, Resize | None, Extras], Outcome], *arguments: *Asked
 ) -> Outcome:
     """In a worker: call `function` under the time limit. If no exception can interrupt it, the process is killed."""
     try:

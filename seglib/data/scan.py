@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ IMAGE_SUFFIXES = frozenset(
 STORE_MARKER = "store.json"
 """A folder with this file is a store; its masks and thumbnails are not part of the dataset."""
 
-RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "split", "label")
+RECORD_COLUMNS = ("path", "bytes", "mtime_ns", "etag", "split", "label")
 
 Record = dict[str, Any]
 """One row of the scan, plus `image_id`: the known id, or None."""
@@ -51,9 +51,10 @@ class FolderScan:
 def scan(root: Path, *, follow_links: bool = False) -> pd.DataFrame:
     """List the images below `root`. Raises `DatasetError` if it is not a readable folder or has no images.
 
-    Columns: `path` relative to root with `/`; `bytes` int64; `mtime_ns` int64; `split` train, val, test or None, from
-    the nearest ancestor folder; `label` the parent folder's name or None (see `labels`). Skips hidden files and
-    folders, stores, and (unless `follow_links`) symbolic links that point outside `root`.
+    Columns: `path` relative to root with `/`; `bytes` int64; `mtime_ns` int64; `etag`, which only objects in a bucket
+    have; `split` train, val, test or None, from the nearest ancestor folder; `label` the parent folder's name or None
+    (see `labels`). Skips hidden files and folders, stores, and (unless `follow_links`) symbolic links that point
+    outside `root`.
     """
     return scan_folder(root, follow_links=follow_links).records
 
@@ -67,25 +68,36 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> FolderScan:
     files = _collect(walk.list_images(root, frozenset({root}), 0))
     left_out = walk.left_out.counts()
     if not len(files):
-        kinds = " ".join(sorted(IMAGE_SUFFIXES))
-        expected = f"No photos below {root.name!r}: expected at least one file ending in {kinds}."
-        raise DatasetError(" ".join((expected, *left_out.describe())))
-    derived = labels.splits_and_labels(files["path"], root.name, _sibling_folders(root))
+        raise no_photos_error(root.name, left_out)
+    files = files.append_column("etag", pa.nulls(len(files), pa.string()))
+    return FolderScan(to_records(files, root.name, _sibling_folders(root)), left_out)
+
+
+def no_photos_error(name: str, left_out: LeftOut) -> DatasetError:
+    kinds = " ".join(sorted(IMAGE_SUFFIXES))
+    expected = f"No photos below {name!r}: expected at least one file ending in {kinds}."
+    return DatasetError(" ".join((expected, *left_out.describe())))
+
+
+def to_records(files: pa.Table, root_name: str, root_siblings: Collection[str]) -> pd.DataFrame:
+    """The records of a scan (`RECORD_COLUMNS`) of files, given by path, bytes, mtime_ns and etag in any order."""
+    files = files.take(pc.array_sort_indices(files["path"].combine_chunks()))
+    derived = labels.splits_and_labels(files["path"], root_name, root_siblings)
     for column, values in zip(("split", "label"), derived, strict=True):
         files = files.append_column(column, values)
-    return FolderScan(files.to_pandas(), left_out)
+    records: pd.DataFrame = files.select(list(RECORD_COLUMNS)).to_pandas()
+    return records
 
 
 def _collect(files: Iterator[tuple[str, int, int]]) -> pa.Table:
-    """The files of a walk as a table, sorted by path; few of them are Python objects at a time."""
+    """The files of a walk as a table; few of them are Python objects at a time."""
     batches = []
     while some := list(itertools.islice(files, _FILES_PER_BATCH)):
         columns = zip(*some, strict=True)
         batches.append(
             pa.record_batch([pa.array(v, f.type) for v, f in zip(columns, _WALK_SCHEMA, strict=True)], _WALK_SCHEMA)
         )
-    table = pa.Table.from_batches(batches, _WALK_SCHEMA)
-    return table.take(pc.array_sort_indices(table["path"].combine_chunks()))
+    return pa.Table.from_batches(batches, _WALK_SCHEMA)
 
 
 def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[str]:
@@ -108,7 +120,7 @@ def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[
                     if entry.is_dir(follow_symlinks=False):
                         subfolders.append(Path(entry.path))
                     elif not has_images:
-                        has_images = _has_image_suffix(entry.name)
+                        has_images = has_image_suffix(entry.name)
         except OSError:  # no permission to list it, so do not offer it
             return False
         for path in sorted(subfolders):
@@ -222,7 +234,7 @@ class _Walk:
                     self.left_out.count_link("circular")
                 else:
                     yield from self.list_images(Path(entry.path), ancestors | {inside}, depth)
-            elif entry.is_file() and _has_image_suffix(entry.name):
+            elif entry.is_file() and has_image_suffix(entry.name):
                 with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
                     status = entry.stat()
                     yield _relative(Path(entry.path), self._root), status.st_size, status.st_mtime_ns
@@ -240,14 +252,14 @@ class _Walk:
             return False
         if self._follow_links or target.is_relative_to(self._root):
             return True
-        if target.is_dir() or _has_image_suffix(entry.name):
+        if target.is_dir() or has_image_suffix(entry.name):
             self.left_out.count_link("outside")
         else:
             self.left_out.count_file(entry.name)
         return False
 
 
-def _has_image_suffix(name: str) -> bool:
+def has_image_suffix(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
 
 
@@ -273,4 +285,4 @@ def _sibling_folders(root: Path) -> list[str]:
 
 def _has_image(folder: Path) -> bool:
     with os.scandir(folder) as entries:
-        return any(_has_image_suffix(e.name) and not e.name.startswith(".") for e in entries)
+        return any(has_image_suffix(e.name) and not e.name.startswith(".") for e in entries)

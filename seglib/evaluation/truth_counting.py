@@ -1,7 +1,7 @@
 """Count the pixels of runs against ground truth masks and save the counts in the store."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from PIL import Image
 from seglib.annotations.matching import match_masks, no_match_error
 from seglib.annotations.reader import Masks, count_masks, leave_out_masks
 from seglib.classes import VOID, Mask
-from seglib.data.image import compute_image_id, decode, read_bytes
+from seglib.data.image import compute_image_id, decode
+from seglib.data.photo_root import PhotoRoot, read_photo
 from seglib.data.scan import select_by_name
 from seglib.errors import BadImage, DatasetError, StoreError, UsageError
 from seglib.evaluation.class_matching import build_class_lookup
@@ -145,9 +146,9 @@ def _count(
     if on_progress is not None:
         on_progress(progress)
     failed: list[str] = []
-    image_paths = _image_paths(store, files)
+    images = _find_images(store, files)
     # All counters are created first, so that no counting starts if one of them fails.
-    counters = [_TruthCounter(store, run, truth_record, image_paths, wanted) for run, _ in jobs]
+    counters = [_TruthCounter(store, run, truth_record, images, wanted) for run, _ in jobs]
     for counter, (_, work) in zip(counters, jobs, strict=True):
         appender = CountsWriter(store, counter.schemas)
         counter_threads = 1 if wanted.probabilities else threads  # the model already uses all cores
@@ -212,10 +213,10 @@ def _leave_out_masks(store: Store, masks: Masks, files: pd.DataFrame) -> pd.Data
     return files[keep]
 
 
-def _image_paths(store: Store, files: pd.DataFrame) -> dict[str, Path]:
-    """image_id -> path of the image file."""
+def _find_images(store: Store, files: pd.DataFrame) -> dict[str, tuple[PhotoRoot, str]]:
+    """image_id -> root and path of the image file."""
     roots = {one.name: one.root for one in store.datasets()}
-    return {i: roots[d] / p for i, d, p in zip(files["image_id"], files["dataset"], files["path"], strict=True)}
+    return {i: (roots[d], p) for i, d, p in zip(files["image_id"], files["dataset"], files["path"], strict=True)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,9 +264,14 @@ class _TruthCounter:
     """Counts single images of one run against the ground truth."""
 
     def __init__(
-        self, store: Store, run: Run, truth_record: GroundTruth, image_paths: dict[str, Path], wanted: Wanted
+        self,
+        store: Store,
+        run: Run,
+        truth_record: GroundTruth,
+        images: Mapping[str, tuple[PhotoRoot, str]],
+        wanted: Wanted,
     ) -> None:
-        self.store, self._run, self._truth_record, self._image_paths = store, run, truth_record, image_paths
+        self.store, self._run, self._truth_record, self._images = store, run, truth_record, images
         self._model = reproduce.resolve_run_model(store, run) if wanted.probabilities else None
         folder = pair_counts.evaluation_folder(store, run.run, truth_record.id)
         self._boundary = pair_counts.boundary_folder(folder)
@@ -342,7 +348,7 @@ class _TruthCounter:
         """Run the model on one image; `predict` is one of the maps of `predictor`."""
         assert self._model is not None
         spec, settings = self._model
-        data = read_bytes(self._image_paths[image_id])
+        data = read_photo(*self._images[image_id])
         if compute_image_id(data) != image_id:
             raise BadImage("vanished", "The file has changed since its scan.")
         image, grid_wh = predictor.prepare_image(decode(data), spec, settings)

@@ -44,6 +44,11 @@ _verified_parts: set[tuple[str, int, int]] = set()
 """(path, bytes, mtime_ns) of parts whose digest this process has verified."""
 
 
+def later_field(name: str, kind: pa.DataType) -> pa.Field:
+    """A column that parts written by earlier versions of this program lack: their rows have null."""
+    return pa.field(name, kind, metadata={"later": "true"})
+
+
 def append(scratch: AtomicWriter, folder: Path, table: pa.Table) -> Path:
     """Write a table as a new part of `folder`. Part names are unique and sort by write time."""
     buffer = pa.BufferOutputStream()
@@ -221,12 +226,20 @@ def _read_part(
 ) -> pa.Table:
     try:
         _verify_digest_once(path, remedy)
-        table = pq.read_table(
-            path, columns=schema.names, memory_map=False, filters=where, page_checksum_verification=True
-        )
+        absent = _absent_columns(path, schema)
+        present = [name for name in schema.names if name not in absent]
+        table = pq.read_table(path, columns=present, memory_map=False, filters=where, page_checksum_verification=True)
+        for name in absent:
+            table = table.add_column(schema.get_field_index(name), name, pa.nulls(len(table), schema.field(name).type))
         return table.cast(schema)
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
         raise _reading_error(path, error, remedy) from None
+
+
+def _absent_columns(path: Path, schema: pa.Schema) -> list[str]:
+    """Columns of `schema` that the part may lack (`later_field`) and does."""
+    later = [field.name for field in schema if field.metadata]
+    return [name for name in later if name not in pq.read_schema(path).names] if later else []
 
 
 def _with_listing(folder: Path, read: Callable[[list[str]], Result]) -> Result:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from seglib.data.buckets.address import Bucket
+from seglib.data.photo_root import PhotoRoot, is_gone, resolve_root
 from seglib.errors import DatasetError, StoreError, UnknownName, UsageError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
@@ -68,7 +70,7 @@ def list_datasets(store: Store) -> list[DatasetEntry]:
             id=dataset.id,
             dataset=dataset.name,
             root=str(dataset.root),
-            available=dataset.root.is_dir(),
+            available=not is_gone(dataset.root),
             files=len(_known_files(store, dataset)),
             shared=len(images[dataset.name] & _images_elsewhere(images, dataset.name)),
         )
@@ -78,14 +80,16 @@ def list_datasets(store: Store) -> list[DatasetEntry]:
 
 def find_missing_folders(store: Store) -> list[Dataset]:
     """The datasets whose folder does not exist."""
-    return [dataset for dataset in store.datasets() if not dataset.root.is_dir()]
+    return [dataset for dataset in store.datasets() if is_gone(dataset.root)]
 
 
 def find_dataset(store: Store, text: str | os.PathLike[str]) -> Dataset:
     """The dataset with this name, id or folder. Raises `UnknownName`, or `UsageError` if the text fits two."""
     folder, datasets = Path(text).resolve(), store.datasets()
     fitting = [
-        d for d in datasets if os.fspath(text) in (d.name, d.id) or d.root in (folder, Path(os.path.abspath(text)))
+        d
+        for d in datasets
+        if os.fspath(text) in (d.name, d.id, str(d.root)) or d.root in (folder, Path(os.path.abspath(text)))
     ]
     if len(fitting) > 1:
         raise UsageError(
@@ -100,10 +104,11 @@ def find_dataset(store: Store, text: str | os.PathLike[str]) -> Dataset:
 def move_datasets(store: Store, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> list[MoveReport]:
     """`move_dataset`, and the same for the datasets below the folder `old` whose folders are gone."""
     folder, reports = Path(os.path.abspath(old)), []
-    gone = [d for d in find_missing_folders(store) if d.root != folder and d.root.is_relative_to(folder)]
+    below = {d.id: Path(str(d.root)) for d in find_missing_folders(store)}
+    gone = {i: root.relative_to(folder) for i, root in below.items() if root != folder and root.is_relative_to(folder)}
     if not gone or any(d.root == folder or os.fspath(old) in (d.name, d.id) for d in store.datasets()):
         reports.append(move_dataset(store, old, new))
-    return [*reports, *(move_dataset(store, d.id, Path(new) / d.root.relative_to(folder)) for d in gone)]
+    return [*reports, *(move_dataset(store, dataset_id, Path(new) / below) for dataset_id, below in gone.items())]
 
 
 def move_dataset(store: Store, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> MoveReport:
@@ -127,7 +132,7 @@ def move_dataset(store: Store, old: str | os.PathLike[str], new: str | os.PathLi
     if not folder.is_dir():
         raise DatasetError(f"{os.fspath(new)!r} is not a folder: name the folder in which the photos are now.")
     folder = folder.resolve()
-    present = next((d for d in store.datasets() if d.root.resolve() == folder), None)
+    present = next((d for d in store.datasets() if resolve_root(d.root) == folder), None)
     try:
         dataset = find_dataset(store, old)
     except UnknownName:
@@ -173,14 +178,16 @@ def forget_dataset(store: Store, name: str | os.PathLike[str]) -> ForgetReport:
     return ForgetReport(dataset=dataset.name, files=len(files), images=len(alone))
 
 
-def recognise_folder(store: Store, folder: Path) -> list[str]:
+def recognise_folder(store: Store, root: PhotoRoot) -> list[str]:
     """Look at a folder that is to be scanned: if it is new to the store, does it hold the photos of another dataset?
 
     If it holds all photos of one dataset whose folder is gone, it becomes that dataset's folder; if it holds most of
-    them, or those of several such datasets, nothing is changed. Returns sentences that say so.
+    them, or those of several such datasets, nothing is changed. Returns sentences that say so; none for a bucket.
     """
-    folder = folder.resolve()
-    if any(dataset.root.resolve() == folder for dataset in store.datasets()):
+    if isinstance(root, Bucket):
+        return []
+    folder = root.resolve()
+    if any(resolve_root(dataset.root) == folder for dataset in store.datasets()):
         return []
     matches = [(dataset, match_folder(store.files(dataset), folder)) for dataset in find_missing_folders(store)]
     likely = [(dataset, match) for dataset, match in matches if match.is_likely]
@@ -210,6 +217,8 @@ def accept_new_times(store: Store, dataset: Dataset, stored_files: pd.DataFrame,
 
     `stored_files` are the store's rows of the files in `records`, or of all.
     """
+    if isinstance(dataset.root, Bucket):  # an ETag changes with the content
+        return 0
     touched = find_touched(stored_files, dataset.root, records)
     if len(touched):
         _append(store, dataset, touched)
@@ -229,7 +238,7 @@ def describe_shared(store: Store, dataset: Dataset) -> list[str]:
             f"{len(shared)} of the {len(images[dataset.name])} photos of {dataset.name!r} are in the dataset "
             f"{other.name!r} too, and figures count each of them once"
         )
-        gone = "" if other.root.is_dir() else f"; its folder is gone: {describe_move(other, dataset.root)[:-1]}"
+        gone = f"; its folder is gone: {describe_move(other, str(dataset.root))[:-1]}" if is_gone(other.root) else ""
         sentences.append(f"{sentence}{gone}.")
     return sentences
 

@@ -1,13 +1,15 @@
 """Measure the photos of a store that are not measured yet, without a model: those that older versions computed."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+import pyarrow as pa
 
 from seglib.data.decode_pool import DecodePool
 from seglib.data.image import Extras
 from seglib.data.photo_measures.exif import GpsPrecision
+from seglib.data.photo_root import open_photos
+from seglib.data.scan import Record
 from seglib.errors import BadImage
 from seglib.fileio.parallel import default_worker_count
 from seglib.maintenance import compact
@@ -15,6 +17,7 @@ from seglib.maintenance.status import live_image_ids
 from seglib.progress import OnProgress, Progress
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset
+from seglib.store.schemas import STAMPS
 from seglib.store.store import Store
 from seglib.store.writer import FilesWriter
 
@@ -87,12 +90,13 @@ def _measure_dataset(
     on_progress: OnProgress | None,
 ) -> set[str]:
     """Measure the wanted images that this dataset holds; return those that were measured."""
-    tasks = list(_find_files(store, dataset, wanted))
+    files, extras = _find_files(store, dataset, wanted), Extras(measures=gps)
     writer, measured = FilesWriter(store, dataset, time.time_ns()), set[str]()
-    count = min(default_worker_count() if workers is None else workers, -(-len(tasks) // 2))
+    count = min(default_worker_count() if workers is None else workers, -(-len(files) // 2))
     with DecodePool(count, None) as pool:
         try:
-            for image_id, outcome in pool.decode((image_id, path, Extras(measures=gps)) for image_id, path in tasks):
+            for record, outcome in pool.decode(open_photos(dataset.root, ((one, extras) for one in files))):
+                image_id = record["image_id"]
                 if isinstance(outcome, BadImage) or outcome.image_id != image_id or outcome.measures is None:
                     progress.failed += 1
                 else:
@@ -106,9 +110,9 @@ def _measure_dataset(
     return measured
 
 
-def _find_files(store: Store, dataset: Dataset, wanted: set[str]) -> Iterator[tuple[str, Path]]:
-    """Yield one file for each wanted image of the dataset."""
+def _find_files(store: Store, dataset: Dataset, wanted: set[str]) -> list[Record]:
+    """One file for each wanted image of the dataset."""
     files = store.files(dataset)
     files = files[files["reason"].isna() & files["image_id"].isin(wanted)].drop_duplicates("image_id")
-    for image_id, path in zip(files["image_id"], files["path"], strict=True):
-        yield image_id, dataset.root / path
+    records: list[Record] = pa.Table.from_pandas(files[["image_id", "path", *STAMPS]], preserve_index=False).to_pylist()
+    return records

@@ -13,8 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from seglib.data.buckets.address import Bucket
 from seglib.data.left_out import LeftOut
-from seglib.data.scan import scan
+from seglib.data.photo_root import is_photo_gone, scan_photos
 from seglib.errors import DatasetError
 from seglib.fileio import parquet_parts
 from seglib.query.columns import count_tags
@@ -26,7 +27,7 @@ from seglib.store.own_columns import log as own_columns
 from seglib.store.own_columns import rewriting
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import Dataset, Run
-from seglib.store.schemas import FILES_SCHEMA, VANISHED
+from seglib.store.schemas import FILES_SCHEMA, STAMPS, VANISHED, has_same_stamps
 from seglib.store.store import Store
 
 
@@ -143,10 +144,14 @@ class DatasetDrift:
     touched: int = 0
     """Files with the same size and another time, whose content may have changed."""
     vanished: int
+    why: str = ""
+    """Sentence that says why a bucket cannot be listed."""
 
     @property
     def sentence(self) -> str:
         """How the folder differs from its newest scan, and what to do; empty if it does not."""
+        if self.why:
+            return self.why
         if not self.exists:
             return (
                 f"The folder of {self.dataset} is gone: its results stay, and none counts as stale, but its photos "
@@ -190,11 +195,13 @@ def find_drifts(store: Store) -> list[DatasetDrift]:
 def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
     """Compare a dataset's folder with its newest scan by path, size and modification time, without opening files."""
     stored_files = store.files(dataset)
-    stored_files = stored_files.loc[stored_files["reason"] != VANISHED, ["path", "bytes", "mtime_ns"]]
+    stored_files = stored_files.loc[stored_files["reason"] != VANISHED, ["path", *STAMPS]]
     last = scans.last(store, dataset)
     try:
-        records = scan(dataset.root, follow_links=last is not None and last.follow_links)
-    except DatasetError:
+        records = scan_photos(dataset.root, follow_links=last is not None and last.follow_links).records
+    except DatasetError as error:
+        if isinstance(dataset.root, Bucket):
+            return DatasetDrift(dataset=dataset.name, available=False, new=0, changed=0, vanished=0, why=str(error))
         exists = dataset.root.is_dir()
         return DatasetDrift(
             dataset=dataset.name, available=False, exists=exists, new=0, changed=0, vanished=len(stored_files)
@@ -207,8 +214,8 @@ def find_drift(store: Store, dataset: Dataset) -> DatasetDrift:
         available=True,
         new=len(records) - len(both),
         changed=int((~same_size).sum()),
-        touched=int((same_size & (both["mtime_ns"] != both["mtime_ns_known"])).sum()),
-        vanished=sum(not (dataset.root / path).exists() for path in unlisted),  # a followed link is not gone
+        touched=int((same_size & ~has_same_stamps(both, "_known")).sum()),
+        vanished=sum(is_photo_gone(dataset.root, path) for path in unlisted),
     )
 
 

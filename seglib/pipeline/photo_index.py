@@ -3,10 +3,8 @@
 `register_photos` reads the photos without a model: content hash, size and thumbnail, for masks that are imported.
 """
 
-import os
 import time
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +12,7 @@ import pyarrow as pa
 from seglib.data.decode_pool import DecodePool
 from seglib.data.image import Extras, is_worth_retrying
 from seglib.data.photo_measures.exif import GpsPrecision
-from seglib.data.scan import scan_folder
+from seglib.data.photo_root import PhotoRoot, may_read, open_photos, scan_photos
 from seglib.errors import BadImage
 from seglib.fileio import parquet_parts
 from seglib.fileio.parallel import default_worker_count
@@ -32,25 +30,25 @@ from seglib.store.writer import FilesWriter
 
 def register_photos(
     store: Store,
-    folder: Path,
+    root: PhotoRoot,
     *,
     workers: int | None = None,
     gps: GpsPrecision | None = None,
     on_progress: OnProgress | None = None,
     on_note: OnNote | None = None,
 ) -> Dataset:
-    """Scan a folder into the store, without a run: new and changed photos get an id, a size,
+    """Scan a folder or bucket into the store, without a run: new and changed photos get an id, a size,
     a thumbnail and measures.
 
     Photos that cannot be read get a row with the reason. Raises `DatasetError` if there are no photos.
     """
-    folder_scan = scan_folder(folder)
+    folder_scan = scan_photos(root)
     records = folder_scan.records
     with store.atomic.register_writer():
-        for sentence in (*folder_scan.left_out.describe(), *datasets.recognise_folder(store, folder)):
+        for sentence in (*folder_scan.left_out.describe(), *datasets.recognise_folder(store, root)):
             if on_note is not None:
                 on_note(sentence)
-        data_set = store.register_dataset(folder)
+        data_set = store.register_dataset(root)
         scans.keep(store, data_set, ScanRecord(folder_scan.left_out, follow_links=False))
         index = FileIndex(store, data_set)
         accept_new_times(store, data_set, index, records)
@@ -63,7 +61,7 @@ def register_photos(
         count = min(default_worker_count() if workers is None else workers, -(-len(plan.to_decode) // 2))
         with DecodePool(count, None) as pool:
             try:
-                for record, outcome in pool.decode((r, folder / r["path"], extras) for r in plan.to_decode):
+                for record, outcome in pool.decode(open_photos(root, ((r, extras) for r in plan.to_decode))):
                     if isinstance(outcome, BadImage):
                         writer.add_file(select_scan_fields(record), reason=outcome.reason, detail=outcome.detail)
                         progress.failed += 1
@@ -93,7 +91,7 @@ def readable_again(data_set: Dataset, stored_files: pd.DataFrame) -> set[str]:
     failed = stored_files[stored_files["reason"].notna() & (stored_files["reason"] != VANISHED)]
     refused = failed.loc[failed["reason"] == "unreadable", "path"]
     outdated = failed.loc[failed["detail"].fillna("").map(is_worth_retrying).astype(bool), "path"]
-    return {path for path in refused if os.access(data_set.root / path, os.R_OK)} | set(outdated)
+    return {path for path in refused if may_read(data_set.root, path)} | set(outdated)
 
 
 def accept_new_times(store: Store, data_set: Dataset, index: FileIndex, records: pd.DataFrame) -> None:

@@ -17,7 +17,7 @@ from seglib.data.image_ids import PACKED, ImageIds, Packed, pack, unpack
 from seglib.data.scan import RECORD_COLUMNS, Record
 from seglib.fileio import parquet_parts
 from seglib.store.records import Dataset
-from seglib.store.schemas import EVERY_PATH, FILES_SCHEMA, VANISHED, PathRange
+from seglib.store.schemas import EVERY_PATH, FILES_SCHEMA, STAMPS, VANISHED, PathRange, has_same_stamps
 from seglib.store.store import Store
 
 RANGE_FILES = 1_000_000
@@ -111,7 +111,8 @@ class RunPlan:
         readable_again: Callable[[pd.DataFrame], set[str]],
         verify: bool,
     ) -> "RunPlan":
-        """Compare the scan with the file index. A file with unchanged `bytes` and `mtime_ns` counts as unchanged.
+        """Compare the scan with the file index. A file with unchanged `bytes` and `mtime_ns` counts as unchanged, and
+        so does an object of a bucket with unchanged `bytes` and `etag`.
 
         Unchanged files that failed before are skipped, unless they are in `readable_again` of the index's rows; with
         `verify`, every file is read again.
@@ -175,10 +176,9 @@ def _compare(
     readable_again: set[str],
     verify: bool,
 ) -> _Compared:
-    facts = stored_files[["path", "bytes", "mtime_ns", "image_id", "reason"]]
+    facts = stored_files[["path", *STAMPS, "image_id", "reason"]]
     joined = records.merge(facts, on="path", how="left", suffixes=("", "_known"), sort=False)
-    same = (joined["bytes"] == joined["bytes_known"]) & (joined["mtime_ns"] == joined["mtime_ns_known"])
-    same &= joined["reason"] != VANISHED
+    same = has_same_stamps(joined, "_known") & (joined["reason"] != VANISHED)
     trusted = same & (not verify)
     identified = same & joined["reason"].isna()
     ids = pa.array(joined["image_id"].astype("object").where(identified, None), pa.string())

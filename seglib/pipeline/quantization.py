@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.data.image import DECODER, Extras, compute_image_id, read_bytes, read_image
+from seglib.data.image import DECODER, Extras, compute_image_id, read_image
+from seglib.data.photo_root import PhotoRoot, read_photo
 from seglib.data.resize import Resize
 from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference import openvino_backend
@@ -82,7 +83,7 @@ def calibrate(
             "once in this store, from half a minute to several minutes."
         )
     stored_files = index.read()
-    unchanged = ["path", "bytes", "mtime_ns"]
+    unchanged = ["path", "bytes", "mtime_ns"]  # of an object, the time is that of its last change
     named = records[unchanged].merge(
         stored_files.loc[stored_files["reason"].isna(), [*unchanged, "image_id"]], how="left"
     )
@@ -109,22 +110,22 @@ def calibrate(
 
 
 def _read_calibration_images(
-    root: Path, ids: dict[str, str | None], resize: Resize
+    root: PhotoRoot, ids: dict[str, str | None], resize: Resize
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """(image_id, image resized for the model) of every readable image, by ascending id and without duplicates."""
     with ThreadPoolExecutor() as pool:  # reading and hashing release the GIL
-        identified = pool.map(lambda item: (item[1] or _image_id(root / item[0]), item[0]), ids.items())
+        identified = pool.map(lambda item: (item[1] or _image_id(root, item[0]), item[0]), ids.items())
         by_id = {image_id: path for image_id, path in identified if image_id}
     for image_id in sorted(by_id):
         try:
-            yield image_id, read_image(root / by_id[image_id], resize, Extras()).image
+            yield image_id, read_image(read_photo(root, by_id[image_id]), resize, Extras()).image
         except BadImage:
             continue
 
 
-def _image_id(path: Path) -> str | None:
+def _image_id(root: PhotoRoot, path: str) -> str | None:
     try:
-        return compute_image_id(read_bytes(path))
+        return compute_image_id(read_photo(root, path))
     except BadImage:
         return None
 

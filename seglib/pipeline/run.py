@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from seglib.adapters.lookup import Model, find_model
 from seglib.data.image_ids import ImageIds
+from seglib.data.photo_root import PhotoRoot, parse_root, scan_photos
 from seglib.data.resize import Resize, as_resize
-from seglib.data.scan import FolderScan, Part, describe_mask_folders, scan_folder, select_by_name
+from seglib.data.scan import FolderScan, Part, describe_mask_folders, select_by_name
 from seglib.errors import UsageError, WeightsError
 from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig, RunConfig
@@ -56,7 +57,8 @@ def run(
     dataset whose own folder is gone is taken to be that folder, moved.
 
     Args:
-        folder: Folder of images, flat or nested.
+        folder: Folder of images, flat or nested; or the address of images on object storage, `s3://bucket/prefix`
+            (`gs://`, `az://`), for which this process's environment must hold the credentials.
         store: A store or its path, where one is made if there is none.
         model: A name of `MODELS`, the path of a checkpoint made by `seglib train`, a torch module or other callable, or
             anything else that `find_model` takes or returns.
@@ -86,7 +88,7 @@ def run(
         report = seglib.run("photos", "output", "fcn_mobilenet_v2")
         table = seglib.open("output").table([report.run])
     """
-    options, folder = options or RunOptions(), Path(folder)
+    options, root = options or RunOptions(), parse_root(folder)
     title = None if title is None else parse_title(title)
     spec = find_model(model, classes=classes, mean=mean, std=std)
     if options.part is not None and not _is_repeatable(spec):
@@ -95,7 +97,7 @@ def run(
             "leave out `part`."
         )
     resize = as_resize(resize or spec.resize)
-    folder_scan = scan_folder(folder, follow_links=options.follow_links)
+    folder_scan = scan_photos(root, follow_links=options.follow_links, listing=options.listing)
     loading.ensure_weights(spec)
     store = as_store(store, create=True)
     device = config.device_for(spec, options.device)
@@ -103,7 +105,7 @@ def run(
         resize=resize, precision=_resolved_precision(store, spec, resize, precision, device), device=device
     )
     with store.atomic.register_writer():
-        data_set = _register_dataset(store, folder, folder_scan, options, on_note)
+        data_set = _register_dataset(store, root, folder_scan, options, on_note)
         index = FileIndex(store, data_set)
         if not options.verify:
             accept_new_times(store, data_set, index, folder_scan.records)
@@ -153,12 +155,14 @@ def run(
 
 
 def _register_dataset(
-    store: Store, folder: Path, folder_scan: FolderScan, options: RunOptions, on_note: OnNote | None
+    store: Store, root: PhotoRoot, folder_scan: FolderScan, options: RunOptions, on_note: OnNote | None
 ) -> Dataset:
-    """Record the folder as a dataset of the store, with what its scan left out; with `verify`, remove damaged rows."""
-    _notify(datasets.recognise_folder(store, folder), on_note)
+    """Record the folder or bucket as a dataset of the store, with what its scan left out; with `verify`, remove damaged
+    rows.
+    """
+    _notify(datasets.recognise_folder(store, root), on_note)
     _notify(describe_mask_folders(folder_scan.records), on_note)
-    data_set = store.register_dataset(folder, options.title)
+    data_set = store.register_dataset(root, options.title)
     scans.keep(store, data_set, ScanRecord(folder_scan.left_out, options.follow_links))
     if options.verify:
         measures = (store.photo_measures_folder(), photo_measures.SCHEMA)

@@ -8,6 +8,7 @@ by content, files by size and mtime.
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from seglib.compute.task import Job, Photo
 from seglib.compute.worker import ComputeWorker, start_worker
@@ -48,6 +49,8 @@ class RunOptions:
     """
     title: str | None = None
     follow_links: bool = False
+    listing: Path | None = None
+    """Parquet inventory of a bucket, with its keys, sizes and ETags, in place of asking for its keys."""
     verify: bool = False
     """Read every file again even if its size and mtime are unchanged, and check every mask and embedding."""
     embeddings: bool = True

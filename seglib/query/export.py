@@ -18,6 +18,7 @@ import pandas as pd
 
 from seglib.classes import BACKGROUND, PRESENT_SHARE, palette, unpainted_values
 from seglib.data.photo_measures.exif import PhotoExif
+from seglib.data.photo_root import name_photo
 from seglib.errors import StoreError, UsageError
 from seglib.fileio.atomic import replacing
 from seglib.masks import overlay, png
@@ -106,9 +107,10 @@ def list_frame(
     table = table if image_ids is None else table[table["image_id"].isin(image_ids)]
     roots = {dataset.name: dataset.root for dataset in store.datasets()}
     seen, share = _largest_class(table)
+    whole = [name_photo(roots[name], path) for name, path in zip(table["dataset"], table["path"], strict=True)]
     columns = {
         "path": table["path"],
-        "full path": [str(roots[name] / path) for name, path in zip(table["dataset"], table["path"], strict=True)],
+        "full path": whole,
         "dataset": table["dataset"],
         "folder": table["label"],
         "seen": seen,

@@ -25,6 +25,7 @@ import os
 import re
 from pathlib import Path
 
+from seglib.data.buckets.address import looks_like_address
 from seglib.data.image import is_image_id
 from seglib.errors import StoreError
 from seglib.fileio.shared_disk import retry_stale
@@ -45,12 +46,22 @@ _FOLDERS = (
 )
 
 
+def refuse_address(path: str | os.PathLike[str]) -> None:
+    """Raise `StoreError` for a store that would not lie in a folder."""
+    if looks_like_address(os.fspath(path)):
+        raise StoreError(
+            "A store lies in a folder, not on object storage: name a folder, and copy it (as by `aws s3 sync`) when "
+            "the run is done."
+        )
+
+
 class StoreLayout:
     """The paths of a store. A method in the singular names a path, which need not exist; in the plural, it lists those
     that do, sorted.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        refuse_address(path)
         self.path = Path(path)
 
     # --- datasets and runs ---

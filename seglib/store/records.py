@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from seglib.classes import are_valid_class_names
+from seglib.data.buckets.address import Bucket, looks_like_address
+from seglib.data.photo_root import PhotoRoot
 from seglib.errors import StoreError, UsageError
 from seglib.fileio import json_record
 
@@ -32,11 +34,11 @@ _RUN_REMEDY = "the command that made the run rewrites it with `verify`; or remov
 @dataclass(frozen=True)
 class Dataset:
     id: str
-    """First 8 hex digits of the SHA-256 of the folder that was first scanned; it stays when the folder moves."""
+    """First 8 hex digits of the SHA-256 of the folder or address that was first scanned; it stays when that moves."""
     name: str
     """Unique within the store; value of the table's `dataset` column."""
-    root: Path
-    """Absolute path of its folder, which may be gone."""
+    root: PhotoRoot
+    """Absolute path of its folder, which may be gone, or its address on object storage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +95,10 @@ def read_dataset(file: Path) -> Dataset:
     name, root = record.get("name"), record.get("root")
     if not (isinstance(name, str) and isinstance(root, str) and root and "\0" not in root) or len(record) != 2:
         raise json_record.damaged_error(file, _DATASET_REMEDY)
-    return Dataset(file.parent.name, name, _decode_root(root, _store_folder(file)))
+    try:
+        return Dataset(file.parent.name, name, _decode_root(root, _store_folder(file)))
+    except UsageError:
+        raise json_record.damaged_error(file, _DATASET_REMEDY) from None
 
 
 def encode_dataset(dataset: Dataset, file: Path) -> bytes:
@@ -103,13 +108,17 @@ def encode_dataset(dataset: Dataset, file: Path) -> bytes:
     both can be copied or moved together; otherwise it is absolute.
     """
     root, store = dataset.root, _store_folder(file)
+    if isinstance(root, Bucket):
+        return json_record.encode({"root": root.address, "name": dataset.name})
     below_parent = root.is_relative_to(store.parent) and store.parent != Path(store.anchor)
     if below_parent or store.is_relative_to(root):
         root = Path(os.path.relpath(root, store))
     return json_record.encode({"root": root.as_posix() if not root.is_absolute() else str(root), "name": dataset.name})
 
 
-def _decode_root(text: str, store: Path) -> Path:
+def _decode_root(text: str, store: Path) -> PhotoRoot:
+    if looks_like_address(text):
+        return Bucket.parse(text)
     return Path(os.path.normpath(store / text))
 
 

@@ -26,6 +26,7 @@ FILES_SCHEMA = pa.schema(
         *(("path", pa.string()), ("bytes", pa.int64()), ("mtime_ns", pa.int64()), ("image_id", pa.string())),
         *(("width", pa.int32()), ("height", pa.int32()), ("split", pa.string()), ("label", pa.string())),
         *(("reason", pa.string()), ("detail", pa.string()), ("scan", pa.int64())),
+        parquet_parts.later_field("etag", pa.string()),
     ]
 )
 
@@ -94,6 +95,18 @@ def stats_schema(classes: Sequence[str]) -> pa.Schema:
     )
 
 
+STAMPS = ("bytes", "mtime_ns", "etag")
+
+
+def has_same_stamps(joined: pd.DataFrame, suffix: str) -> "pd.Series[bool]":
+    """bool per row: whether a file's size and its ETag, or its time if it has none, equal those with the suffix."""
+    of_object = joined["etag"].notna()
+    same = (joined["etag"] == joined[f"etag{suffix}"]).where(
+        of_object, joined["mtime_ns"] == joined[f"mtime_ns{suffix}"]
+    )
+    return (joined["bytes"] == joined[f"bytes{suffix}"]) & same.astype(bool)
+
+
 def keep_newest_files(rows: pa.Table) -> pa.Table:
     """The newest row of each path, sorted by path; `path` and `scan` must be among the columns."""
     paths = rows["path"].combine_chunks()
@@ -106,11 +119,11 @@ def keep_newest_files(rows: pa.Table) -> pa.Table:
 
 
 def locate_in_files(folder: Path, image_ids: Sequence[str]) -> pd.DataFrame:
-    """The files (path, bytes, mtime_ns, image_id) of a dataset that had this content at their newest scan.
+    """The files (path, bytes, mtime_ns, image_id, etag) of a dataset that had this content at their newest scan.
 
     `folder` holds the parts of the dataset's files, of which only those rows are read.
     """
-    columns = ["path", "bytes", "mtime_ns", "image_id"]
+    columns = ["path", "bytes", "mtime_ns", "image_id", "etag"]
     ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=one_of("image_id", image_ids))["path"].unique()
     if not len(ever):
         return pd.DataFrame(columns=columns)

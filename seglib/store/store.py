@@ -23,6 +23,7 @@ from PIL import Image
 from seglib.classes import palette, unpainted_values
 from seglib.data import image
 from seglib.data.image_ids import ImageIds
+from seglib.data.photo_root import PhotoRoot, is_gone, leaves_root, read_photo, resolve_root
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import BadImage, DamagedFileError, StoreError, UnknownName
 from seglib.fileio import json_record, parquet_parts
@@ -32,7 +33,7 @@ from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import content, records, tags
 from seglib.store.content import LabelledFiles
-from seglib.store.layout import StoreLayout, read_without_links
+from seglib.store.layout import StoreLayout, read_without_links, refuse_address
 from seglib.store.own_columns.join import append_own_columns
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
@@ -79,6 +80,7 @@ class Store(StoreLayout):
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> "Store":
+        refuse_address(path)
         marker = Path(path) / STORE_MARKER
         try:
             if not marker.exists():
@@ -119,14 +121,14 @@ class Store(StoreLayout):
             raise UnknownName("dataset", name, [d.name for d in self.datasets()])
         return by_name[name]
 
-    def register_dataset(self, root: Path, title: str | None = None) -> Dataset:
-        """Return the dataset of this folder, adding or renaming it if needed.
+    def register_dataset(self, root: PhotoRoot, title: str | None = None) -> Dataset:
+        """Return the dataset of this folder or bucket, adding or renaming it if needed.
 
-        A new dataset is named `title` or after its folder; if that name is taken, its id is appended.
+        A new dataset is named `title` or after its root; if that name is taken, its id is appended.
         """
-        root = root.resolve()
+        root = resolve_root(root)
         with lock(self.path):  # several processes may be the first to scan this folder, each a part of it
-            existing = next((d for d in self.datasets() if d.root.resolve() == root), None)
+            existing = next((d for d in self.datasets() if resolve_root(d.root) == root), None)
             dataset_id = existing.id if existing else self._unused_dataset_id(root)
             name = title or (existing.name if existing else root.name)
             return self.write_dataset(Dataset(dataset_id, name, root))
@@ -142,10 +144,10 @@ class Store(StoreLayout):
             self.atomic.write(file, record, durable=True)
         return dataset
 
-    def _unused_dataset_id(self, root: Path) -> str:
-        """The id of a new dataset; that of a damaged record of this folder, which is then written again."""
+    def _unused_dataset_id(self, root: PhotoRoot) -> str:
+        """The id of a new dataset; that of a damaged record of this root, which is then written again."""
         used = {d.id for d in self.datasets()} - set(self.damaged_datasets())
-        digests = (hashlib.sha256(os.fsencode(root) + suffix).hexdigest()[:8] for suffix in _ID_SUFFIXES)
+        digests = (hashlib.sha256(os.fsencode(str(root)) + suffix).hexdigest()[:8] for suffix in _ID_SUFFIXES)
         return next(digest for digest in digests if digest not in used)
 
     def files(self, dataset: Dataset, paths: PathRange = EVERY_PATH) -> pd.DataFrame:
@@ -157,11 +159,11 @@ class Store(StoreLayout):
     def locate_images(self, image_ids: Sequence[str]) -> pd.DataFrame:
         """Files that had this content at their newest scan, found without reading the whole index.
 
-        Columns: dataset, path, bytes, mtime_ns, image_id.
+        Columns: dataset, path, bytes, mtime_ns, image_id, etag.
         """
         found = {dataset.name: locate_in_files(self.files_folder(dataset), image_ids) for dataset in self.datasets()}
         frames = [rows.assign(dataset=name) for name, rows in found.items() if len(rows)]
-        columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+        columns = ["dataset", "path", "bytes", "mtime_ns", "image_id", "etag"]
         return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
     def failures(self) -> pd.DataFrame:
@@ -345,11 +347,12 @@ class Store(StoreLayout):
         matches = files[(files["path"] == path) & files["reason"].isna()]
         if matches.empty:
             raise StoreError(f"{path!r} is not a photo of the dataset {dataset!r}.")
+        row = matches.iloc[0]
         try:
-            if "\0" in path or not (data_set.root / path).resolve().is_relative_to(data_set.root.resolve()):
+            if leaves_root(data_set.root, path):
                 raise BadImage("unreadable", "It leaves its dataset's folder.")
-            data = image.read_bytes(data_set.root / path)
-            if image.compute_image_id(data) != matches["image_id"].iloc[0]:
+            data = read_photo(data_set.root, path, int(row["bytes"]), row["etag"])
+            if image.compute_image_id(data) != row["image_id"]:
                 raise StoreError(f"{path!r} has changed since its scan: run again to see its new content.")
             return image.decode(data)
         except BadImage as error:
@@ -357,7 +360,7 @@ class Store(StoreLayout):
                 f"{path!r} can no longer be read: the folder of {dataset!r} is gone; if it has moved, say where it is."
             )
             changed = f"{path!r} can no longer be read ({error.reason}): run again to bring the store up to date."
-            raise StoreError(changed if data_set.root.is_dir() else gone) from None
+            raise StoreError(gone if is_gone(data_set.root) else changed) from None
 
     def overlay(
         self,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dashboard.workers.background import BackgroundCache
+from seglib.data.photo_root import resolve_root
 from seglib.data.scan import STORE_MARKER, scan_folder
 from seglib.errors import DatasetError, SegError
 from seglib.fileio import parquet_parts
@@ -110,7 +111,7 @@ def _count_folder(folder: Path, path: Path, runs: Sequence[str], limit: int | No
     if runs and (path / STORE_MARKER).is_file():
         with contextlib.suppress(SegError):  # of a damaged store nothing is known
             store, root = Store(path), folder.resolve()
-            dataset = next((dataset for dataset in store.datasets() if dataset.root.resolve() == root), None)
+            dataset = next((dataset for dataset in store.datasets() if resolve_root(dataset.root) == root), None)
             if dataset is not None:
                 files = store.files(dataset)
                 again = readable_again(dataset, files)

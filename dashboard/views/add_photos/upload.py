@@ -16,6 +16,7 @@ from dashboard.server import cache
 from dashboard.settings import ServerSettings
 from dashboard.state import session
 from dashboard.workers.jobs import Jobs
+from seglib.data.photo_root import resolve_root
 from seglib.data.scan import IMAGE_SUFFIXES
 from seglib.errors import SegError, UsageError
 from seglib.maintenance import datasets
@@ -103,7 +104,7 @@ def _delete(settings: ServerSettings, folder: Folder) -> None:
             raise UsageError(f"A run is using {folder.title}: cancel it first.")
         store = Store(settings.store)
         for dataset in store.datasets():
-            if dataset.root.resolve() == folder.path:
+            if resolve_root(dataset.root) == folder.path:
                 datasets.forget_dataset(store, dataset.id)
         uploaded_photos.remove(settings.store, folder.path)
         cache.remove_stale(settings.store)

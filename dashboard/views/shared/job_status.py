@@ -5,6 +5,7 @@ Reads the server's settings and draws on the page. The Runs page lists ended job
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
@@ -159,7 +160,7 @@ def open_photos(settings: ServerSettings, job: Job) -> None:
     """Callback: open Explore with the photos of this job's folder in its run."""
     assert isinstance(job.request, RunRequest)
     datasets = Store(settings.store).datasets()
-    by_folder = {describe_path(dataset.root, "").id: dataset.name for dataset in datasets}
+    by_folder = {describe_path(one.root, "").id: one.name for one in datasets if isinstance(one.root, Path)}
     session.open_run(pages.EXPLORE, job.run, by_folder.get(job.request.folder, ""))
 
 

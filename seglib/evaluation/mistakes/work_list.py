@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from seglib.data.photo_root import name_photo
 from seglib.store.store import Store
 
 _DECIMALS = 6
@@ -16,10 +17,11 @@ def make_work_list(store: Store, ranked: pd.DataFrame, *, with_full_paths: bool 
     roots = {dataset.name: dataset.root for dataset in store.datasets()}
     named = ("dataset", "path", "split", "label", "width", "height", "image_id", "truth", "reason")
     scores = [name for name in ranked.columns if name not in named]
+    whole = [name_photo(roots[name], path) for name, path in zip(ranked["dataset"], ranked["path"], strict=True)]
     columns = {
         "rank": range(1, len(ranked) + 1),
         "path": ranked["path"],
-        "full path": [str(roots[name] / path) for name, path in zip(ranked["dataset"], ranked["path"], strict=True)],
+        "full path": whole,
         "dataset": ranked["dataset"],
         "folder": ranked["label"],
         **{name: ranked[name] for name in scores},

@@ -7,13 +7,13 @@ raises `UsageError`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from seglib.data.photo_root import PhotoRoot
 from seglib.errors import UnknownName, UsageError
 from seglib.store.own_columns.options import AUTO, KEYS, ColumnOptions
 from seglib.store.own_columns.reading import RawFile
@@ -41,7 +41,7 @@ _MAX_DEPTH = 8
 class PhotoIndex:
     """The photos of a store, by everything that may name them."""
 
-    def __init__(self, files: pa.Table, roots: Mapping[str, Path]) -> None:
+    def __init__(self, files: pa.Table, roots: Mapping[str, PhotoRoot]) -> None:
         """`files`: dataset, path and image_id of each; `roots`: name of a dataset -> its folder."""
         self.files, self._roots = files, roots
 
