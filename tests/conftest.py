@@ -13,6 +13,7 @@ from hypothesis import settings
 from PIL import Image
 
 from seglib.fileio import atomic
+from tests.buckets import serve_bucket
 
 # Threads of torch that wait for each other sleep: on cores that several workers share, spinning takes most of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is first imported; children inherit it
@@ -214,3 +215,25 @@ def fake_model(path: Path):
         mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0),
     )
+
+
+@pytest.fixture(scope="module")
+def bucket_server():
+    """A server of S3 on loopback."""
+    for library in ("obstore", "arro3.core", "moto", "boto3"):
+        pytest.importorskip(library, reason="photos on object storage: pip install -r tests/requirements.txt")
+    with serve_bucket() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(bucket_server, monkeypatch):
+    """An empty bucket `photos`, for which the environment has the credentials."""
+    from seglib.data.buckets import client
+
+    for name, value in bucket_server.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket_server.clear()
+    client.connect.cache_clear()
+    yield bucket_server
+    client.connect.cache_clear()

@@ -98,9 +98,8 @@ def _select(file: Path, bucket: Bucket, batch: pa.RecordBatch, found: dict[str, 
     modified = pa.array([0] * len(batch), pa.int64())
     if (name := found["modified"]) and pa.types.is_timestamp(batch.schema.field(name).type):
         modified = batch[name].cast(pa.timestamp("ns", batch.schema.field(name).type.tz)).cast(pa.int64()).fill_null(0)
-    quoted = pc.if_else(pc.starts_with(etags, '"'), etags, pc.binary_join_element_wise('"', etags, '"', ""))
+    quotes, nothing = (pa.scalar(text, pa.large_string()) for text in ('"', ""))
+    quoted = pc.binary_join_element_wise(quotes, pc.utf8_trim(etags, '"'), quotes, nothing)
     start = f"{bucket.prefix}/" if bucket.prefix else ""
-    table = pa.record_batch(
-        [pc.utf8_slice_codeunits(keys, len(start)), sizes, modified, quoted.cast(pa.large_string())], LISTING_SCHEMA
-    )
-    return table.filter(pc.and_(pc.starts_with(keys, start), pc.invert(pc.ends_with(keys, "/"))))
+    rows = pa.record_batch([pc.utf8_slice_codeunits(keys, len(start)), sizes, modified, quoted], LISTING_SCHEMA)
+    return rows.filter(pc.and_(pc.starts_with(keys, start), pc.invert(pc.ends_with(keys, "/"))))

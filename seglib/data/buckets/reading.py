@@ -26,20 +26,20 @@ def read_object(bucket: Bucket, path: str, size: int, etag: str | None) -> bytes
     service cannot be reached, which is no photo's fault.
     """
     import obstore
-    from obstore.exceptions import GenericError
+    from obstore.exceptions import BaseError, GenericError
 
     if size > MAX_BYTES:
         raise BadImage("too_large", f"The file has {size:,} bytes, more than {MAX_BYTES:,}.")
     if not is_valid_key(path):
         raise BadImage("unreadable", "Its key has an empty part, . or .. or a control character: rename it.")
     try:
-        data = obstore.get(connect(bucket), path, options={"if_match": etag}).bytes().to_bytes()
+        data = obstore.get(connect(bucket), path, options={"if_match": etag} if etag else None).bytes().to_bytes()
     except GenericError as error:
         raise DatasetError(
             f"{bucket} cannot be read any more: {explain(error, bucket)}. What was computed is kept: the same command "
             "continues."
         ) from None
-    except Exception as error:
+    except (BaseError, OSError, ValueError) as error:
         reason = explain(error, bucket)
         raise BadImage("unreadable", f"{reason[0].upper()}{reason[1:]}.") from None
     if not data:

@@ -1,0 +1,202 @@
+"""Runs over photos on object storage: a server of S3 on loopback, real requests."""
+
+import os
+import pickle
+import subprocess
+import sys
+from io import BytesIO
+
+import pytest
+from PIL import Image
+
+import seglib
+from seglib.compute.task import Job
+from seglib.data.buckets import reading
+from seglib.data.buckets.address import Bucket
+from seglib.errors import DatasetError, StoreError
+from seglib.inference.config import InferenceConfig
+from seglib.maintenance import status
+from seglib.pipeline.session import RunOptions
+from seglib.store.store import Store
+from tests.buckets import SECRET
+from tests.conftest import ROOT
+from tests.seglib.small_runs import counts, run
+
+ADDRESS = "s3://photos/sets/one"
+
+
+@pytest.fixture
+def uploaded(bucket, photos):
+    """The four photos below `ADDRESS`, and what a scan leaves out."""
+    bucket.upload(photos, "sets/one")
+    for key in ("sets/one/notes.txt", "sets/one/.hidden/a.png", "sets/one2/cats/e.png"):
+        bucket.put(key, (photos / "cats/a.png").read_bytes())
+    bucket.put("sets/one/folder/", b"")
+    return bucket
+
+
+def picture(colour: str) -> bytes:
+    buffer = BytesIO()
+    Image.new("RGB", (64, 48), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def failures(store):
+    return store.failures().set_index("path")["detail"].to_dict()
+
+
+def test_masks_rows_and_the_run_are_those_of_a_folder(uploaded, photos, store, fake, tmp_path):
+    report = run(ADDRESS, store, fake)
+    assert counts(report) == (4, 4, 0, 0)
+    assert report.left_out.kinds == {".txt": 1}
+    local = Store.create(tmp_path / "local")
+    assert run(photos, local, fake).run == report.run
+    for image_id in local.table()["image_id"]:
+        there, here = (one.mask_path(report.run, image_id).read_bytes() for one in (store, local))
+        assert there == here
+    assert store.table().drop(columns="dataset").equals(local.table().drop(columns="dataset"))
+    assert store.table()["dataset"].unique().tolist() == ["one"]
+    assert str(store.datasets()[0].root) == ADDRESS
+    assert seglib.open(store.path).image("one", "cats/a.png").size == (64, 48)
+
+
+def test_a_second_run_is_one_listing(uploaded, store, fake, monkeypatch):
+    run(ADDRESS, store, fake)
+    monkeypatch.setattr(reading, "read_object", pytest.fail)
+    assert counts(run(ADDRESS + "/", store, fake)) == (4, 0, 4, 0)
+    assert len(store.datasets()) == 1
+    assert [drift.sentence for drift in status.find_drifts(store)] == [""]
+
+
+def test_what_changes_in_the_bucket_is_found(uploaded, store, fake):
+    run(ADDRESS, store, fake)
+    uploaded.put("sets/one/cats/a.png", picture("red"))
+    uploaded.delete("sets/one/cats/b.png")
+    uploaded.put("sets/one/cats/new.png", picture("blue"))
+    (drift,) = status.find_drifts(store)
+    assert (drift.new, drift.changed + drift.touched, drift.vanished) == (1, 1, 1)
+    with pytest.raises(StoreError, match="can no longer be read"):
+        store.image("one", "cats/b.png")
+    with pytest.raises(StoreError, match="can no longer be read"):  # asked for by the ETag of the scan
+        store.image("one", "cats/a.png")
+    report = run(ADDRESS, store, fake)
+    assert (*counts(report), report.vanished) == (4, 2, 2, 0, 1)
+
+
+def test_objects_that_cannot_be_had_are_rows_with_a_reason(uploaded, store, fake, monkeypatch):
+    uploaded.put("sets/one/ice.png", picture("red"), StorageClass="GLACIER")
+    uploaded.put("sets/one/empty.png", b"")
+    uploaded.put("sets/one/large.png", bytes(300))
+    uploaded.put("sets/one/torn.png", picture("blue")[:40])
+    monkeypatch.setattr(reading, "MAX_BYTES", 250)
+    assert counts(run(ADDRESS, store, fake)) == (8, 4, 0, 4)
+    assert failures(store) == {
+        "ice.png": "Its storage class is an archive: restore it first.",
+        "empty.png": "The file has no bytes.",
+        "large.png": "The file has 300 bytes, more than 250.",
+        "torn.png": failures(store)["torn.png"],
+    }
+    uploaded.put("sets/one/ice.png", picture("red"))
+    assert counts(run(ADDRESS, store, fake)) == (8, 1, 4, 3)
+
+
+def test_objects_that_change_or_go_after_the_listing_are_rows_with_a_reason(uploaded, store, fake, monkeypatch):
+    real = reading.read_object
+
+    def late(bucket, path, size, etag):
+        if path == "cats/a.png":
+            uploaded.put("sets/one/cats/a.png", picture("red"))
+        if path == "dogs/c.png":
+            uploaded.delete("sets/one/dogs/c.png")
+        return real(bucket, path, size, etag)
+
+    monkeypatch.setattr(reading, "read_object", late)
+    assert counts(run(ADDRESS, store, fake)) == (4, 2, 0, 2)
+    assert failures(store) == {
+        "cats/a.png": "It has changed since it was listed: run again.",
+        "dogs/c.png": "It is gone.",
+    }
+
+
+@pytest.mark.slow
+def test_a_service_that_goes_away_stops_the_run_and_loses_nothing(uploaded, store, fake, monkeypatch):
+    real, asked = reading.connect, []
+
+    def gone(bucket):
+        asked.append(bucket)
+        if len(asked) < 3:
+            return real(bucket)
+        with monkeypatch.context() as patch:
+            patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+            return real.__wrapped__(bucket)
+
+    monkeypatch.setattr(reading, "connect", gone)
+    monkeypatch.setattr(reading, "READS_AHEAD", 1)
+    with pytest.raises(DatasetError, match=r"S3 cannot be reached: .*\. What was computed is kept: the same command"):
+        run(ADDRESS, store, fake, RunOptions(workers=0, batch_size=1))
+    assert len(store.table()) == 2
+    monkeypatch.setattr(reading, "connect", real)
+    assert counts(run(ADDRESS, store, fake)) == (4, 2, 2, 0)
+
+
+def test_a_bucket_that_is_not_there_leaves_no_store(bucket, fake, tmp_path):
+    with pytest.raises(DatasetError, match="there is no bucket 'nowhere' at S3"):
+        seglib.run("s3://nowhere/a", tmp_path / "store", fake)
+    with pytest.raises(DatasetError, match="No photos below 's3://photos/none'"):
+        seglib.run("s3://photos/none", tmp_path / "store", fake)
+    bucket.put("odd/a//b.png", b"x")
+    with pytest.raises(DatasetError, match="a key has an empty part"):
+        seglib.run("s3://photos/odd", tmp_path / "store", fake)
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_store_is_not_on_object_storage(photos, fake):
+    for made in (Store, Store.create, seglib.open):
+        with pytest.raises(StoreError, match="A store lies in a folder, not on object storage"):
+            made("s3://photos/store")
+    with pytest.raises(StoreError, match="A store lies in a folder"):
+        seglib.run(photos, "s3://photos/store", fake)
+
+
+def test_only_so_much_is_read_ahead(uploaded, monkeypatch):
+    monkeypatch.setattr(reading, "BYTES_AHEAD", 100)
+    root, most, held = Bucket.parse(ADDRESS), [0], [0]
+    real = reading.read_object
+
+    def counted(*asked):
+        held[0] += 1
+        most[0] = max(most[0], held[0])
+        return real(*asked)
+
+    monkeypatch.setattr(reading, "read_object", counted)
+    photos = [(number, "cats/a.png", 60, None) for number in range(20)]
+    numbers = []
+    for number, content in reading.read_ahead(root, photos):
+        assert isinstance(content, bytes)
+        held[0] -= 1
+        numbers.append(number)
+    assert numbers == list(range(20))
+    assert most[0] <= 2
+
+
+@pytest.mark.slow
+def test_no_secret_is_written_anywhere(uploaded, fake, tmp_path):
+    job = Job(root=Bucket.parse(ADDRESS), model=fake, settings=InferenceConfig(resize=fake.resize))
+    assert SECRET.encode() not in pickle.dumps(job)
+    environment = os.environ | uploaded.environment
+
+    def command(*arguments, **more):
+        command = [sys.executable, "-m", "seglib", "run", *arguments, "--store", str(tmp_path / "store")]
+        done = subprocess.run(command, cwd=ROOT, env=environment | more, capture_output=True, text=True, check=False)
+        assert SECRET not in done.stdout + done.stderr
+        return done
+
+    assert command(ADDRESS, "--precision", "fp32", "--limit", "2").returncode == 0
+    wrong = command("s3://photos/sets", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith("seglib: s3://photos/sets cannot be read: S3 cannot be reached")
+    planted = command(f"s3://AKIAPLANTED:{SECRET}@photos/sets")
+    assert planted.returncode == 2
+    written = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert written
+    assert not [path for path in written if SECRET.encode() in path.read_bytes()]
