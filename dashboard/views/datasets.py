@@ -16,6 +16,8 @@ from dashboard.settings import ServerSettings
 from dashboard.state import session
 from seglib.annotations.class_names import fold_label
 from seglib.classes import BACKGROUND
+from seglib.data.buckets.address import SCHEMES, Bucket
+from seglib.data.photo_root import parse_root
 from seglib.data.scan import STORE_MARKER
 from seglib.errors import SegError
 from seglib.maintenance import datasets
@@ -91,14 +93,16 @@ def render(store: Store, version: str) -> None:
         for entry in entries:
             with layout.entry(f"dataset:{entry.id}") as text:
                 with text:
+                    root = parse_root(entry.root)
+                    where = ("gone" if entry.id in missing else "there", "folder")
+                    if isinstance(root, Bucket):
+                        where = (SCHEMES[root.scheme], "object storage")
                     values = [
                         (count(entry.files), "files"),
                         (count(entry.shared), "photos also in another dataset"),
-                        ("gone" if entry.id in missing else "there", "folder")
-                        if "://" not in entry.root
-                        else ("on object storage", ""),
+                        where,
                     ]
-                    layout.facts(entry.dataset, Path(entry.root).name, values)
+                    layout.facts(entry.dataset, str(root) if isinstance(root, Bucket) else root.name, values)
                 if st.button("Labels", key=f"labels:{entry.id}", help="Which class each folder label names"):
                     _labels(store, entry)
                 if st.button("Remove from store", key=f"forget:{entry.id}"):
