@@ -10,7 +10,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from dashboard.server import media_routes, media_urls, rendering, responses
+from dashboard.server import cache, media_routes, media_urls, rendering, responses
 from dashboard.server.cache import ByteCache
 from dashboard.settings import ServerSettings
 from seglib.classes import VOC_CLASSES, palette
@@ -184,8 +184,8 @@ def test_a_photo_is_decoded_once_and_kept_on_disk(photos, real, monkeypatch):
 
 def test_a_server_first_removes_what_is_stale_in_the_cache(photos, real, monkeypatch):
     cleaned: queue.SimpleQueue = queue.SimpleQueue()
-    monkeypatch.setattr(media_routes.server_cache, "remove_stale", cleaned.put)
-    media_routes._disk_cache.cache_clear()
+    monkeypatch.setattr(cache, "remove_stale", cleaned.put)
+    cache.disk_cache.cache_clear()
     for _ in range(2):
         assert photos.get(PHOTO).status_code == 200
         monkeypatch.setattr(responses, "memory_cache", ByteCache(0))

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from dashboard.server import photo_zip
+from dashboard.server.photo_files import ScannedFile
 from dashboard.server.photo_zip import LEFT_OUT, ZipPhoto
 from seglib.data.image import compute_image_id
 from tests.dashboard.conftest import NASTY, PIXELS, fill_store, photo_of, real_id
@@ -112,13 +113,14 @@ def test_photos_of_one_name_have_different_names(tmp_path):
         file = tmp_path / dataset / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(path.encode())
-        return ZipPhoto(tmp_path / dataset, dataset, path, len(path), file.stat().st_mtime_ns, compute_image_id(b""))
+        scanned = ScannedFile(tmp_path / dataset, path, len(path), file.stat().st_mtime_ns, compute_image_id(b""))
+        return ZipPhoto(dataset, scanned)
 
     files = [photo("a b", "x.jpg"), photo("a_b", "x.jpg"), photo("a_b", "X.JPG"), photo("a_b", "x (2).jpg")]
-    data = b"".join(photo_zip.stream_zip(files, lambda file, _: file.path.read_bytes()))
+    data = b"".join(photo_zip.stream_zip(files, lambda file, _: file.path.read_bytes(), tmp_path))
     archive = zipfile.ZipFile(io.BytesIO(data))
     assert archive.namelist() == ["a_b/x.jpg", "a_b/x (2).jpg", "a_b/X (3).JPG", "a_b/x (2) (2).jpg"]
-    data = b"".join(photo_zip.stream_zip(files[:1], lambda *_: b"jpeg", suffix=".jpg"))
+    data = b"".join(photo_zip.stream_zip(files[:1], lambda *_: b"jpeg", tmp_path, suffix=".jpg"))
     assert zipfile.ZipFile(io.BytesIO(data)).read("a_b/x.jpg") == b"jpeg"
 
 
@@ -129,10 +131,10 @@ def test_a_time_that_no_zip_can_hold(mtime_ns, year):
 
 def test_memory_holds_one_photo_at_a_time(tmp_path):
     (tmp_path / "x.jpg").write_bytes(b"x")
-    one = ZipPhoto(tmp_path, "photos", "x.jpg", 1, (tmp_path / "x.jpg").stat().st_mtime_ns, "")
+    one = ZipPhoto("photos", ScannedFile(tmp_path, "x.jpg", 1, (tmp_path / "x.jpg").stat().st_mtime_ns, ""))
     tracemalloc.start()
     try:
-        sizes = [len(piece) for piece in photo_zip.stream_zip([one] * 40, lambda *_: bytes(2_000_000))]
+        sizes = [len(piece) for piece in photo_zip.stream_zip([one] * 40, lambda *_: bytes(2_000_000), tmp_path)]
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -48,7 +48,7 @@ def test_status_names_the_command_that_helps_and_it_does(moved, capsys):
 
 def test_status_as_json_says_how_folders_differ(moved, capsys):
     (drift,) = json.loads(call(capsys, "status", "--store", moved[0], "--json")[1])["drift"]
-    expected = {"available": False, "exists": False, "new": 0, "changed": 0, "touched": 0, "vanished": 4}
+    expected = {"available": False, "exists": False, "new": 0, "changed": 0, "touched": 0, "vanished": 4, "why": ""}
     assert drift == {"dataset": "photos", **expected}
 
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seglib.data.image_ids import ImageIds
+from seglib.data.scan import RECORD_COLUMNS
 from seglib.pipeline import planning
 from seglib.pipeline.planning import RunPlan, count_pending, split_by_path
 from seglib.store.schemas import VANISHED
@@ -29,7 +30,7 @@ class Index:
     """The rows of an index that lies in memory."""
 
     def __init__(self, rows: list[dict]) -> None:
-        schema = {name: pa.string() for name in ("path", "image_id", "reason")} | {"bytes": pa.int64()}
+        schema = {name: pa.string() for name in ("path", "image_id", "reason", "etag")} | {"bytes": pa.int64()}
         self.rows = pa.Table.from_pylist(rows, pa.schema(schema | {"mtime_ns": pa.int64()}))
 
     def read(self, paths):
@@ -37,21 +38,28 @@ class Index:
         return rows.to_pandas(integer_object_nulls=True)
 
 
-@given(st.dictionaries(NAMES, st.tuples(KNOWN, st.sampled_from(IDS))), st.sets(st.sampled_from(IDS)), st.booleans())
+@given(
+    st.dictionaries(NAMES, st.tuples(KNOWN, st.sampled_from(IDS), st.booleans())),
+    st.sets(st.sampled_from(IDS)),
+    st.booleans(),
+)
 def test_the_plan_is_a_plain_comparison(files, computed, verify):
     records, rows = [], []
-    for path, (state, image_id) in sorted(files.items()):
-        record = {"path": path, "bytes": 10, "mtime_ns": 20, "split": None, "label": "cats"}
+    for path, (state, image_id, in_bucket) in sorted(files.items()):
+        record = {"path": path, "bytes": 10, "mtime_ns": 20, "etag": None, "split": None, "label": "cats"}
+        record |= {"etag": '"x"'} if in_bucket else {}
         records.append(record)
         failed, vanished = state.startswith("failed"), state == "vanished"
         row = {"path": path, "bytes": 10, "mtime_ns": 20, "image_id": None if failed else image_id, "reason": None}
-        row |= {"bytes": 11} if state == "other size" else {"mtime_ns": 21} if state == "other time" else {}
+        row |= {"etag": '"x"', "mtime_ns": 30} if in_bucket else {}
+        other = {"etag": '"y"'} if in_bucket else {"mtime_ns": 21}
+        row |= {"bytes": 11} if state == "other size" else other if state == "other time" else {}
         rows += [row | {"reason": "damaged" if failed else VANISHED if vanished else None}] if state != "new" else []
-    again = {path for path, (state, _) in files.items() if state == "failed again"}
+    again = {path for path, (state, *_) in files.items() if state == "failed again"}
 
     expected: dict[str, list] = {"decode": [], "repeats": [], "reused": [], "failed": []}
     seen = set()
-    for path, (state, image_id) in sorted(files.items()):
+    for path, (state, image_id, _) in sorted(files.items()):
         known = image_id if state == "same" else None
         if state == "failed" and not verify:
             expected["failed"].append(path)
@@ -63,7 +71,7 @@ def test_the_plan_is_a_plain_comparison(files, computed, verify):
             expected["decode"].append((path, known))
         seen.add(known) if known else None
 
-    frame = pd.DataFrame(records, columns=["path", "bytes", "mtime_ns", "split", "label"])
+    frame = pd.DataFrame(records, columns=list(RECORD_COLUMNS))
     plan = RunPlan.build(frame, Index(rows), ImageIds(computed), lambda _: again, verify)
     assert [(one["path"], one["image_id"]) for one in plan.to_decode] == expected["decode"]
     assert [(one["path"], one["image_id"]) for one in plan.repeats] == expected["repeats"]

@@ -194,7 +194,7 @@ def test_places_are_the_files_that_have_this_content_now(filled, fake, tmp_path,
 
 
 def test_places_and_measures_of_nothing(filled, tmp_path):
-    assert list(filled.locate_images([]).columns) == ["dataset", "path", "bytes", "mtime_ns", "image_id"]
+    assert list(filled.locate_images([]).columns) == ["dataset", "path", "bytes", "mtime_ns", "image_id", "etag"]
     assert filled.locate_images([]).empty
     assert Store.create(tmp_path / "new").locate_images(["0" * 32]).empty
     assert filled.confidence_stats(filled.run(), []).empty
