@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from seglib.cluster import attempts, connection, nodes
@@ -24,6 +23,7 @@ from seglib.cluster.nodes import Node, NodeFacts
 from seglib.cluster.photo_computer import Answer, PhotoComputer, assign
 from seglib.compute.task import Job, Photo
 from seglib.compute.worker import Keep
+from seglib.data.photo_root import PhotoRoot
 from seglib.data.scan import Record
 from seglib.errors import SegError, UsageError
 from seglib.progress import OnNote
@@ -50,13 +50,13 @@ class ActorResources:
 def connect(
     address: str | None,
     *,
-    root: Path,
+    root: PhotoRoot,
     record: Record,
     device: str,
     workers: int | None,
     on_note: OnNote | None = None,
 ) -> Iterator["RayEngine"]:
-    """Connect to a cluster (see `connection.connect`), and check that all its nodes see this photo of the folder `root`
+    """Connect to a cluster (see `connection.connect`), and check that all its nodes see this photo below `root`
     and compute the same on this device. `workers` is the number of decoding processes of each actor.
 
     Raises `SegError`.
@@ -65,7 +65,7 @@ def connect(
         device, found = nodes.find_nodes(ray, device)
         resources = plan_actors(found, device, workers)
         facts = nodes.ask_nodes(ray, found, device, root, record)
-        nodes.check_nodes(facts, device, root)
+        nodes.check_nodes(facts, device, root, record)
         yield RayEngine(ray, device, resources, facts)
 
 

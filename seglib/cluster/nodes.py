@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from seglib.cluster.connection import say_shortly
+from seglib.data.photo_root import PhotoRoot, name_photo, read_photo
 from seglib.data.scan import Record
-from seglib.errors import SegError, UsageError
+from seglib.errors import BadImage, SegError, UsageError
 from seglib.inference import config
 
 _ANSWER_SECONDS = 120
@@ -32,27 +33,31 @@ class NodeFacts:
     """Digest of this program."""
     versions: Mapping[str, str]
     """Of the libraries that may affect a mask."""
-    sees: bool
-    """Whether the photos are there."""
+    photo: str
+    """What `look_at` says of a photo there."""
     cuda: bool
     """False also if nobody asked."""
     fastest: str
     """The faster precision on the device."""
 
 
-def read_facts(device: str, root: Path, record: Record) -> NodeFacts:
+def read_facts(device: str, root: PhotoRoot, record: Record) -> NodeFacts:
     """The facts of the node on which this is called, for workers on this device: `cpu` or `cuda`."""
     cuda = device == "cuda" and config.resolve_device("auto") == "cuda"
     fastest = config.fastest_precision(device) if cuda or device == "cpu" else "fp32"
-    return NodeFacts(program_digest(), config.library_versions(), sees_photo(root, record), cuda, fastest)
+    return NodeFacts(program_digest(), config.library_versions(), look_at(root, record), cuda, fastest)
 
 
-def sees_photo(root: Path, record: Record) -> bool:
-    """Whether this photo of a scan is there, in the size that the scan found."""
+def look_at(root: PhotoRoot, record: Record) -> str:
+    """What is found where a scan found this photo: its size, or why there is none. Alike on all that see the photos."""
     try:
-        return os.stat(root / record["path"]).st_size == int(record["bytes"])
-    except OSError:
-        return False
+        if isinstance(root, Path):
+            return f"{os.stat(root / record['path']).st_size} bytes"
+        return f"{len(read_photo(root, record['path'], record['bytes'], record['etag']))} bytes"
+    except OSError as error:
+        return type(error).__name__
+    except (BadImage, SegError) as error:
+        return str(error)
 
 
 @cache
@@ -88,7 +93,7 @@ def find_nodes(ray: Any, device: str) -> tuple[str, list[Node]]:
     return "cuda", with_gpu
 
 
-def ask_nodes(ray: Any, nodes: Sequence[Node], device: str, root: Path, record: Record) -> dict[str, NodeFacts]:
+def ask_nodes(ray: Any, nodes: Sequence[Node], device: str, root: PhotoRoot, record: Record) -> dict[str, NodeFacts]:
     """Address -> facts of each node, found by a worker there. Raises `SegError` if one does not answer."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -111,19 +116,20 @@ def ask_nodes(ray: Any, nodes: Sequence[Node], device: str, root: Path, record: 
     return facts
 
 
-def check_nodes(facts: Mapping[str, NodeFacts], device: str, root: Path) -> None:
+def check_nodes(facts: Mapping[str, NodeFacts], device: str, root: PhotoRoot, record: Record) -> None:
     """Raise `SegError` if the nodes do not see the photos, or would not compute what this program does here."""
-    if blind := [address for address, one in facts.items() if not one.sees]:
+    here = look_at(root, record)
+    if blind := [address for address, one in facts.items() if one.photo != here]:
         raise SegError(
-            f"{_names(blind)} of the cluster cannot see the photos in {root}: name a folder on a disk that every node "
-            "mounts at this path."
+            f"{_names(blind)} of the cluster cannot see the photos in {name_photo(root, '').rstrip('/')}: name a folder "
+            "on a disk that every node mounts at this path, or a bucket that every node has credentials for."
         )
     if other := [address for address, one in facts.items() if one.code != program_digest()]:
         raise SegError(f"{_names(other)} of the cluster has another version of seglib: install the same on all nodes.")
-    here = config.library_versions()
+    versions_here = config.library_versions()
     for address, one in facts.items():
-        for name in sorted({*here, *one.versions}):
-            found, expected = (_public(versions.get(name, "none")) for versions in (one.versions, here))
+        for name in sorted({*versions_here, *one.versions}):
+            found, expected = (_public(versions.get(name, "none")) for versions in (one.versions, versions_here))
             if found != expected:
                 raise SegError(
                     f"{name} on node {address} of the cluster is {found}, and here {expected}: masks could differ; "

@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from seglib.cluster import attempts
-from seglib.cluster.nodes import sees_photo
+from seglib.cluster.nodes import look_at
 from seglib.compute.task import Job, Photo, Result
 from seglib.compute.worker import ComputeWorker
 from seglib.data.decode_pool import DecodePool
+from seglib.data.scan import Record
 from seglib.errors import SegError, WeightsError, shorten
 from seglib.inference import config, predictor
 from seglib.models import loading
@@ -35,8 +36,10 @@ class Assignment:
     """Contents of the files that only the driver has, by what they are (`weights`, `quantised`) and name."""
     digests: tuple[str, str]
     """Of the weights and of the int8 model, as the driver has them."""
-    first: Photo
+    first: Record
     """A photo that every worker must see."""
+    seen: str
+    """What the driver sees of it (`nodes.look_at`)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def assign(job: Job, first: Photo) -> Assignment:
         files["weights"] = {job.model.path.name: job.model.path.read_bytes()}
     if job.settings.quantised is not None:
         files["quantised"] = {one.name: one.read_bytes() for one in sorted(job.settings.quantised.iterdir())}
-    return Assignment(job, files, _digests(job), first)
+    return Assignment(job, files, _digests(job), first.record, look_at(job.root, first.record))
 
 
 class PhotoComputer:
@@ -94,9 +97,9 @@ class PhotoComputer:
         self._attempts.done.remote(name)
 
     def _start(self, assignment: Assignment) -> None:
-        job, first = assignment.job, assignment.first
-        if not sees_photo(job.root, first.record):
-            raise SegError(f"A worker on {os.uname().nodename} does not see the photos in {job.root}.")
+        job = assignment.job
+        if look_at(job.root, assignment.first) != assignment.seen:
+            raise SegError(f"A worker on {os.uname().nodename} does not see the photos that this run is about.")
         with tempfile.TemporaryDirectory(prefix="seglib-") as folder:  # needed until the model is loaded
             self._job = _unpack(assignment, Path(folder))
             if _digests(self._job) != assignment.digests:

@@ -15,7 +15,7 @@ from seglib.cluster.address import parse_address
 from seglib.cluster.engine import connect
 from seglib.compute.engine import Engine, ThisMachine
 from seglib.data.image_ids import ImageIds
-from seglib.data.photo_root import PhotoRoot, parse_root, scan_photos
+from seglib.data.photo_root import PhotoRoot, parse_root, resolve_root, scan_photos
 from seglib.data.resize import Resize, as_resize
 from seglib.data.scan import FolderScan, Part, describe_mask_folders, select_by_name
 from seglib.errors import UsageError, WeightsError
@@ -103,9 +103,9 @@ def run(
     resize = as_resize(resize or spec.resize)
     folder_scan = scan_photos(root, follow_links=options.follow_links, listing=options.listing)
     loading.ensure_weights(spec)
-    with _open_engine(folder, folder_scan, spec, options, precision=precision, on_note=on_note) as engine:
+    with _open_engine(root, folder_scan, spec, options, precision=precision, on_note=on_note) as engine:
         return _run(
-            folder,
+            root,
             folder_scan,
             store,
             spec,
@@ -120,7 +120,7 @@ def run(
 
 
 def _run(
-    folder: Path,
+    root: PhotoRoot,
     folder_scan: FolderScan,
     store: Store | str | os.PathLike[str],
     spec: ModelSpec,
@@ -191,7 +191,7 @@ def _run(
 
 
 def _open_engine(
-    folder: Path,
+    root: PhotoRoot,
     folder_scan: FolderScan,
     spec: ModelSpec,
     options: RunOptions,
@@ -199,13 +199,13 @@ def _open_engine(
     precision: str,
     on_note: OnNote | None,
 ) -> AbstractContextManager[Engine]:
-    """What computes: this machine, or the cluster that `on` names once its nodes are found to see the photos."""
+    """What computes: this machine, or the cluster that `on` names, once its nodes are found to see the photos."""
     if options.on is None:
         return nullcontext(ThisMachine())
     device = config.device_for(spec, options.device)
     return connect(
         parse_address(options.on),
-        root=folder.resolve(),
+        root=resolve_root(root),
         record=folder_scan.records.iloc[:1].to_dict("records")[0],
         device="cpu" if precision == "int8" and device == "auto" else device,
         workers=options.workers,

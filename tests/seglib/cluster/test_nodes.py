@@ -11,8 +11,10 @@ from seglib.cluster.nodes import Node, NodeFacts
 from seglib.errors import SegError, UsageError
 from seglib.inference import config
 
-HERE = NodeFacts(nodes.program_digest(), config.library_versions(), sees=True, cuda=True, fastest="fp32")
-ROOT = Path("/mnt/photos")
+HERE = NodeFacts(
+    nodes.program_digest(), config.library_versions(), photo="FileNotFoundError", cuda=True, fastest="fp32"
+)
+ROOT, RECORD = Path("/mnt/photos"), {"path": "a.jpg", "bytes": 3}
 
 
 def cluster(*resources: dict[str, float], dead: int = 0):
@@ -42,7 +44,7 @@ def test_a_cluster_without_what_is_asked_for_is_refused():
 @pytest.mark.parametrize(
     ("different", "sentence"),
     [
-        ({"sees": False}, "Node b of the cluster cannot see the photos in /mnt/photos"),
+        ({"photo": "3 bytes"}, "Node b of the cluster cannot see the photos in /mnt/photos"),
         ({"code": "0" * 64}, "Node b of the cluster has another version of seglib"),
         ({"versions": HERE.versions | {"torch": "1.0"}}, "torch on node b of the cluster is 1.0, and here"),
         ({"versions": {}}, "numpy on node b of the cluster is none, and here|on node b of the cluster is none"),
@@ -50,16 +52,18 @@ def test_a_cluster_without_what_is_asked_for_is_refused():
     ],
 )
 def test_a_node_that_would_not_compute_the_same_is_refused(different, sentence):
-    nodes.check_nodes({"a": HERE, "b": HERE}, "cuda", ROOT)
+    nodes.check_nodes({"a": HERE, "b": HERE}, "cuda", ROOT, RECORD)
     with pytest.raises(SegError, match=sentence):
-        nodes.check_nodes({"a": HERE, "b": replace(HERE, **different)}, "cuda", ROOT)
+        nodes.check_nodes({"a": HERE, "b": replace(HERE, **different)}, "cuda", ROOT, RECORD)
 
 
 def test_several_blind_nodes_are_counted_and_builds_of_torch_are_alike():
-    blind = replace(HERE, sees=False)
+    blind = replace(HERE, photo="3 bytes")
     with pytest.raises(SegError, match="Node a and 2 more of the cluster cannot see"):
-        nodes.check_nodes({"a": blind, "b": blind, "c": blind, "d": HERE}, "cpu", ROOT)
-    nodes.check_nodes({"a": replace(HERE, versions={n: f"{v}+cpu" for n, v in HERE.versions.items()})}, "cpu", ROOT)
+        nodes.check_nodes({"a": blind, "b": blind, "c": blind, "d": HERE}, "cpu", ROOT, RECORD)
+    nodes.check_nodes(
+        {"a": replace(HERE, versions={n: f"{v}+cpu" for n, v in HERE.versions.items()})}, "cpu", ROOT, RECORD
+    )
 
 
 def test_a_precision_on_which_nodes_disagree_must_be_named():
@@ -68,13 +72,12 @@ def test_a_precision_on_which_nodes_disagree_must_be_named():
         nodes.fastest_precision({"a": HERE, "b": replace(HERE, fastest="bf16")})
 
 
-def test_a_photo_is_seen_in_the_size_of_the_scan(tmp_path):
+def test_what_is_seen_of_a_photo_is_its_size_or_why_there_is_none(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"abc")
-    assert nodes.sees_photo(tmp_path, {"path": "a.jpg", "bytes": 3})
-    assert not nodes.sees_photo(tmp_path, {"path": "a.jpg", "bytes": 4})
-    assert not nodes.sees_photo(tmp_path, {"path": "b.jpg", "bytes": 3})
-    facts = nodes.read_facts("cpu", tmp_path, {"path": "a.jpg", "bytes": 3})
-    assert facts == replace(HERE, cuda=False, fastest=config.fastest_precision("cpu"))
+    assert nodes.look_at(tmp_path, RECORD) == "3 bytes"
+    assert nodes.look_at(tmp_path, RECORD | {"path": "b.jpg"}) == "FileNotFoundError"
+    facts = nodes.read_facts("cpu", tmp_path, RECORD)
+    assert facts == replace(HERE, photo="3 bytes", cuda=False, fastest=config.fastest_precision("cpu"))
 
 
 @pytest.mark.parametrize(
