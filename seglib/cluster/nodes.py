@@ -118,10 +118,10 @@ def ask_nodes(ray: Any, nodes: Sequence[Node], device: str, root: PhotoRoot, rec
 
 def check_nodes(facts: Mapping[str, NodeFacts], device: str, root: PhotoRoot, record: Record) -> None:
     """Raise `SegError` if the nodes do not see the photos, or would not compute what this program does here."""
-    here = look_at(root, record)
+    here, where = look_at(root, record), name_photo(root, "").rstrip("/")
     if blind := [address for address, one in facts.items() if one.photo != here]:
         raise SegError(
-            f"{_names(blind)} of the cluster cannot see the photos in {name_photo(root, '').rstrip('/')}: name a folder "
+            f"{_names(blind)} of the cluster cannot see the photos in {where}: name a folder "
             "on a disk that every node mounts at this path, or a bucket that every node has credentials for."
         )
     if other := [address for address, one in facts.items() if one.code != program_digest()]:

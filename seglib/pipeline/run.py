@@ -206,7 +206,7 @@ def _open_engine(
     return connect(
         parse_address(options.on),
         root=resolve_root(root),
-        record=folder_scan.records.iloc[:1].to_dict("records")[0],
+        record={str(name): value for name, value in folder_scan.records.iloc[0].items()},
         device="cpu" if precision == "int8" and device == "auto" else device,
         workers=options.workers,
         on_note=on_note,

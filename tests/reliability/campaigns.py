@@ -11,8 +11,8 @@ from tests.reliability.web import media, visitors
 
 CAMPAIGNS: tuple[Campaign, ...] = (
     *kills.CAMPAIGNS,
-    *jobs_killed.CAMPAIGNS,
     *cluster_kills.CAMPAIGNS,
+    *jobs_killed.CAMPAIGNS,
     *damage.CAMPAIGNS,
     *writers.CAMPAIGNS,
     *pictures.CAMPAIGNS,

@@ -74,7 +74,7 @@ def _kill(kind: str, nodes, process, passes: Path) -> None:
 
 CAMPAIGNS = (
     Campaign(
-        "Runs on a cluster",
+        "Killed and stopped",
         "actor, node or driver killed in the middle of a run on Ray",
         killed,
         tries=20,
