@@ -99,9 +99,12 @@ def _check_listens(address: str) -> None:
 
 def _check_health(address: str, shown: str) -> None:
     """Raise `SegError` unless it is the head of a cluster with this version of Ray: `ray.init` may end the process."""
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    environment = os.environ | {"RAY_ADDRESS": address}
     try:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=_HEALTH_SECONDS, check=False)  # noqa: S603
+        asked = subprocess.run(  # noqa: S603
+            command, env=environment, capture_output=True, text=True, timeout=_HEALTH_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         raise SegError(
             f"What answers at {shown} is no head of a Ray cluster: name the port of its GCS, usually 6379."

@@ -29,8 +29,8 @@ from tests.reliability.harness.scene import content
 
 COMMIT_ROWS, PHOTOS_PER_TASK, BATCH = 8, 4, 2
 PATIENCE_SECONDS = 180
-LIMITS = (0.3, 2**32)
-"""Seconds and bytes for a photo."""
+LIMITS = (3.0, 2**32)
+"""Seconds and bytes for a photo; a process that dies within twice as long, its start included, was not too slow."""
 
 
 class RayNodes:
@@ -144,7 +144,8 @@ def read_or_end(path: Path, *rest: Any) -> Any:
     if path.name == "kills.png":
         os._exit(1)
     if path.name == "hangs.png":
-        sum(range(10**12))  # C code that never returns to the interpreter
+        while True:
+            time.monotonic()
     return decode_file(path, *rest)
 
 
