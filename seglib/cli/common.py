@@ -48,7 +48,7 @@ _TRAIN_PARAMETERS = (one.name for one in fields(TrainConfig) if one.name != "arc
 _MASK_PARAMETERS = (one.name for one in fields(MaskOptions))
 _PARAMETERS = (
     *("device", "follow_links", "label_from", "label_map", "model", "name", "photos", "repeats", "source", "store"),
-    *("kind", "part", "verify", "workers"),
+    *("kind", "limit", "on", "part", "precision", "verify", "workers"),
     *("dataset", "dates", "decimal", "encoding", "key", "key_column", "missing", "separator"),
     *("allow_pickle", "channels", "input", "mean", "output", "run_code", "scores", "std", "title", "weights"),
     *_TRAIN_PARAMETERS,

@@ -76,6 +76,12 @@ def add(commands: Any) -> None:
         help="only the I-th of N parts of the photos, divided by their paths: other processes, on this machine or on "
         "others that share the disk, compute the other parts into the same store, at the same time or later",
     )
+    command.add_argument(
+        "--on",
+        metavar="ray[://HOST:PORT]",
+        help="compute on a Ray cluster: the one that runs on this machine, else one that is started here for the run; "
+        "or the one whose head is at HOST:PORT, and this machine one of its nodes (docs/scale.md)",
+    )
     command.add_argument("--title", metavar="TITLE", help="what the run is called on pages (default: the model's name)")
     command.add_argument("--name", metavar="TITLE", help="name of the dataset (default: the folder's name)")
     command.add_argument(
@@ -136,6 +142,7 @@ def _run(arguments: argparse.Namespace) -> int:
         limit=arguments.limit,
         names=read_lines(arguments.list),
         part=arguments.part,
+        on=arguments.on,
         title=arguments.name,
         follow_links=arguments.follow_links,
         listing=arguments.listing,

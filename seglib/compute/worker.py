@@ -9,6 +9,7 @@ does with its masks; memory is bounded regardless of the number of photos.
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import TYPE_CHECKING
 
@@ -72,10 +73,13 @@ class ComputeWorker:
         self.notes = predictor.warm_up(job.model, job.settings)
         """Sentences for the user about the model."""
         self.device = config.device_of(job.settings)
+        self.ready_at: float | None = None
+        """When `wait_until_ready` returned, on the clock of `time.monotonic`."""
 
     def wait_until_ready(self) -> None:
         """Wait until the decoding processes have started, so that this is not timed as decoding. Raises `SegError`."""
         self._decoders.wait_until_ready()
+        self.ready_at = time.monotonic()
 
     def stream(self, photos: Iterable[Photo], keep: Keep) -> None:
         """Compute photos, which are taken from the iterable as they are decoded, and call `keep` with each result.

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,7 +43,7 @@ class InferenceConfig:
         if self.device not in DEVICES:
             raise UsageError(f"A device is one of {', '.join(DEVICES)}, not {self.device!r}.")
         if self.precision == "int8" and self.device == "cuda":
-            raise UsageError("int8 runs on the CPU: leave out `device` cuda, or take `precision` bf16.")
+            raise UsageError("int8 runs on the CPU: take `device` cpu, or `precision` bf16.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def make_run_config(spec: ModelSpec, config: InferenceConfig) -> RunConfig:
         resize=config.resize.text,
         precision=config.precision,
         weights_sha256=loading.weights_sha256(spec),
-        quantised_sha256=_quantised_sha256(config),
+        quantised_sha256=quantised_sha256(config),
         grid_rule=_grid_rule(spec, config),
         decoder=DECODER,
         code_schema=CODE_SCHEMA,
@@ -112,7 +112,8 @@ def _grid_rule(spec: ModelSpec, config: InferenceConfig) -> str:
     return f"{GRID_RULE}, photos seen at {input_resize.description}"
 
 
-def _quantised_sha256(config: InferenceConfig) -> str:
+def quantised_sha256(config: InferenceConfig) -> str:
+    """SHA-256 of the calibrated int8 model; empty for other precisions. Raises `WeightsError`."""
     if config.quantised is None:
         return ""
     try:
@@ -164,13 +165,19 @@ def precisions_of(spec: ModelSpec) -> tuple[str, ...]:
     return PRECISIONS if spec.adapter is None else spec.adapter.precisions
 
 
-def resolve_precision(spec: ModelSpec, text: str, earlier: Sequence[str], device: str = "auto") -> str:
+def resolve_precision(
+    spec: ModelSpec,
+    text: str,
+    earlier: Sequence[str],
+    device: str = "auto",
+    fastest: Callable[[str], str] = lambda device: fastest_precision(resolve_device(device)),
+) -> str:
     """Resolve `auto`: the last of `earlier`, the precisions of runs with the same model, weights and resize.
 
     Without such a run, `auto` is the faster of fp32 and bf16 for a built-in architecture; never int8, which costs more
     mask quality. For any other model it is fp32: what bf16 costs there is not known (up to 3 % of the pixels were
-    measured). Only the first case imports torch, which a model's first run needs anyway. Raises `UsageError` for a
-    precision that the model does not run in.
+    measured). Only the first case imports torch, which a model's first run needs anyway. `fastest` maps the device to
+    that precision, by default on this machine. Raises `UsageError` for a precision that the model does not run in.
     """
     allowed = precisions_of(spec)
     if text in PRECISIONS and text not in allowed:
@@ -179,14 +186,14 @@ def resolve_precision(spec: ModelSpec, text: str, earlier: Sequence[str], device
         return text
     if earlier:
         return earlier[-1]
-    return "fp32" if spec.adapter is not None else fastest_precision(resolve_device(device))
+    return "fp32" if spec.adapter is not None else fastest(device)
 
 
 def fastest_precision(device: str) -> str:
     """bf16 if the hardware supports it natively, else fp32, because emulated bf16 is slower than fp32."""
-    import torch
-
     if device == "cuda":
+        import torch
+
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     try:
         flags = set(Path("/proc/cpuinfo").read_text().split())

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from seglib.data.image import DECODER, Extras, compute_image_id, read_image
 from seglib.data.photo_root import PhotoRoot, read_photo
 from seglib.data.resize import Resize
-from seglib.errors import BadImage, DatasetError, StoreError
+from seglib.errors import BadImage, DatasetError, StoreError, UsageError
 from seglib.inference import openvino_backend
 from seglib.maintenance.quantized_models import CALIBRATION_RECORD, recorded_sha256
 from seglib.models import loading
@@ -107,6 +107,15 @@ def calibrate(
         (temporary / CALIBRATION_RECORD).write_text(json.dumps(record, indent=1))
     _check(folder)
     return folder
+
+
+def require(store: Store, spec: ModelSpec, resize: Resize) -> None:
+    """Raise `UsageError` unless the store has the int8 model: workers of a cluster do not calibrate."""
+    if not int8_model_folder(store, spec, resize).is_dir():
+        raise UsageError(
+            f"int8 is calibrated on one machine, and this store has no int8 model of {spec.name} yet: run once without "
+            "`on`, with `limit` 1."
+        )
 
 
 def _read_calibration_images(

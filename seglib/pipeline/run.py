@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from seglib.adapters.lookup import Model, find_model
+from seglib.cluster.address import parse_address
+from seglib.cluster.engine import connect
+from seglib.compute.engine import Engine, ThisMachine
 from seglib.data.image_ids import ImageIds
-from seglib.data.photo_root import PhotoRoot, parse_root, scan_photos
+from seglib.data.photo_root import PhotoRoot, parse_root, resolve_root, scan_photos
 from seglib.data.resize import Resize, as_resize
 from seglib.data.scan import FolderScan, Part, describe_mask_folders, select_by_name
 from seglib.errors import UsageError, WeightsError
@@ -99,11 +103,40 @@ def run(
     resize = as_resize(resize or spec.resize)
     folder_scan = scan_photos(root, follow_links=options.follow_links, listing=options.listing)
     loading.ensure_weights(spec)
+    with _open_engine(root, folder_scan, spec, options, precision=precision, on_note=on_note) as engine:
+        return _run(
+            root,
+            folder_scan,
+            store,
+            spec,
+            resize=resize,
+            precision=precision,
+            title=title,
+            options=options,
+            engine=engine,
+            on_progress=on_progress,
+            on_note=on_note,
+        )
+
+
+def _run(
+    root: PhotoRoot,
+    folder_scan: FolderScan,
+    store: Store | str | os.PathLike[str],
+    spec: ModelSpec,
+    *,
+    resize: Resize,
+    precision: str,
+    title: str | None,
+    options: RunOptions,
+    engine: Engine,
+    on_progress: OnProgress | None,
+    on_note: OnNote | None,
+) -> RunReport:
     store = as_store(store, create=True)
-    device = config.device_for(spec, options.device)
-    settings = InferenceConfig(
-        resize=resize, precision=_resolved_precision(store, spec, resize, precision, device), device=device
-    )
+    device = engine.resolve_device(config.device_for(spec, options.device))
+    resolved = _resolved_precision(store, spec, resize, precision, device=device, engine=engine)
+    settings = InferenceConfig(resize=resize, precision=resolved, device=device)
     with store.atomic.register_writer():
         data_set = _register_dataset(store, root, folder_scan, options, on_note)
         index = FileIndex(store, data_set)
@@ -112,6 +145,8 @@ def run(
         records = labelling.choose_labels(folder_scan.records, index, options.label_from)
         _notify(labelling.update_label_map(store, data_set, records, options.label_map, spec), on_note)
         if settings.precision == "int8":
+            if options.on is not None:
+                quantization.require(store, spec, resize)
             calibrated = quantization.calibrate(
                 store, spec, resize, data_set=data_set, records=records, index=index, on_note=on_note
             )
@@ -147,11 +182,35 @@ def run(
             plan=plan,
             vanished=vanished,
             left_out=folder_scan.left_out,
+            engine=engine,
             on_note=on_note,
         )
         report = _execute(session, on_progress)
     _notify(datasets.describe_shared(store, data_set), on_note)
     return report
+
+
+def _open_engine(
+    root: PhotoRoot,
+    folder_scan: FolderScan,
+    spec: ModelSpec,
+    options: RunOptions,
+    *,
+    precision: str,
+    on_note: OnNote | None,
+) -> AbstractContextManager[Engine]:
+    """What computes: this machine, or the cluster that `on` names, once its nodes are found to see the photos."""
+    if options.on is None:
+        return nullcontext(ThisMachine())
+    device = config.device_for(spec, options.device)
+    return connect(
+        parse_address(options.on),
+        root=resolve_root(root),
+        record={str(name): value for name, value in folder_scan.records.iloc[0].items()},
+        device="cpu" if precision == "int8" and device == "auto" else device,
+        workers=options.workers,
+        on_note=on_note,
+    )
 
 
 def _register_dataset(
@@ -245,7 +304,9 @@ def _notify(sentences: list[str], on_note: OnNote | None) -> None:
             on_note(sentence)
 
 
-def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision: str, device: str) -> str:
+def _resolved_precision(
+    store: Store, spec: ModelSpec, resize: Resize, precision: str, *, device: str, engine: Engine
+) -> str:
     """Resolve `auto`, preferring what this model used last in this store with the same weights and resize."""
     sha256 = loading.weights_sha256(spec)
     earlier = [
@@ -253,7 +314,7 @@ def _resolved_precision(store: Store, spec: ModelSpec, resize: Resize, precision
         for run in store.runs()
         if (run.model, run.weights_sha256, run.resize) == (spec.name, sha256, resize.text) and run.precision
     ]
-    return config.resolve_precision(spec, precision, earlier, device)
+    return config.resolve_precision(spec, precision, earlier, device, engine.fastest_precision)
 
 
 def _computed_ids(store: Store, this_run: Run, spec: ModelSpec, options: RunOptions) -> ImageIds:

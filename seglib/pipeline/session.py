@@ -5,13 +5,13 @@ result is written by a `ResultWriter` in the thread that computed it. Nothing is
 by content, files by size and mtime.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from seglib.cluster.address import parse_address
+from seglib.compute.engine import Engine, Worker
 from seglib.compute.task import Job, Photo
-from seglib.compute.worker import ComputeWorker, start_worker
 from seglib.data.left_out import LeftOut
 from seglib.data.photo_measures.exif import GpsPrecision
 from seglib.data.scan import Part
@@ -31,8 +31,8 @@ from seglib.store.writer import RunWriter
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Execution options of a run; none of them changes a mask. Raises `UsageError` for an unknown `label_from` or an
-    invalid `part`.
+    """Execution options of a run; none of them changes a mask. Raises `UsageError` for an unknown `label_from`, an
+    invalid `part` or `on`, or what contradicts `on`.
     """
 
     device: str = "auto"
@@ -46,6 +46,10 @@ class RunOptions:
     part: tuple[int, int] | None = None
     """(I, N): compute only the I-th of N parts of the photos, as another process computes each other one, at the same
     time or later, with the same store. Together they give the run that one call would have given.
+    """
+    on: str | None = None
+    """Compute on a Ray cluster instead of this machine: `ray`, or `ray://HOST:PORT`; see `docs/scale.md`. `workers` is
+    then the number of decoding processes, and of CPUs, of each of the cluster's workers.
     """
     title: str | None = None
     follow_links: bool = False
@@ -71,6 +75,12 @@ class RunOptions:
             raise UsageError(f"`label_from` is {' or '.join(LABEL_SOURCES)}, not {self.label_from!r}.")
         if self.part is not None:
             Part.check(self.part)
+        if self.on is not None:
+            parse_address(self.on)
+            if self.part is not None:
+                raise UsageError("A cluster divides the photos itself: leave out `part`, or `on`.")
+            if self.workers == 0:
+                raise UsageError("Photos are decoded in processes of their own on a cluster: leave out `workers` 0.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +119,7 @@ class _Session:
     plan: RunPlan
     vanished: int
     left_out: LeftOut
+    engine: Engine
     on_note: OnNote | None
 
     def execute(self, on_progress: OnProgress | None) -> RunReport:
@@ -135,18 +146,16 @@ class _Session:
         results = ResultWriter(
             self.store, writer, self.plan, progress, on_progress, gps=gps, verify=self.options.verify
         )
-        with start_worker(self._job(), len(self.plan.to_decode), self.plan.computed_ids) as worker:
+        photos = len(self.plan.to_decode)
+        with self.engine.start_worker(self._job(), photos, self.plan.computed_ids, self.on_note) as worker:
             cost_record.count_once(self.store, self.run, self.spec, self.settings)
-            if self.on_note is not None:
-                for sentence in worker.notes:
-                    self.on_note(sentence)
             worker.wait_until_ready()
-            started_at = time.monotonic()
             try:
                 self._stream(worker, results)
             finally:  # also on interruption: keep what was computed
                 writer.commit()
-                seconds = writer.committed_at - started_at
+                if worker.ready_at is not None:
+                    seconds = writer.committed_at - worker.ready_at
                 self._record(progress, started, worker.device, seconds)
         return worker.device, seconds
 
@@ -160,7 +169,7 @@ class _Session:
             workers=self.options.workers,
         )
 
-    def _stream(self, worker: ComputeWorker, results: ResultWriter) -> None:
+    def _stream(self, worker: Worker, results: ResultWriter) -> None:
         worker.stream((Photo(one, results.missing_extras(one)) for one in self.plan.to_decode), results.keep)
         still_open = []
         for record in self.plan.repeats:

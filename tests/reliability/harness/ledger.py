@@ -29,4 +29,4 @@ class Campaign:
     quick_tries: int
     """For the ordinary tests."""
     needs: str = ""
-    """`chromium`, `nginx`, `shared` or empty: skipped with a reason where that is not here."""
+    """`chromium`, `nginx`, `ray`, `shared` or empty: skipped with a reason where that is not here."""

@@ -1,0 +1,167 @@
+"""Compute the photos of a run on a Ray cluster, with Ray Data.
+
+    with connect(address, root, record) as engine, engine.start_worker(job, len(photos), set()) as worker:
+        worker.stream(photos, keep)
+
+A row of the dataset is a task of some photos, and a pool of actors computes them, each with the model and decoding
+processes of its own. Ray Data holds tasks back while results wait, and gives those of a lost actor or node to another:
+a photo may be computed twice, and is kept once.
+"""
+
+import contextlib
+import logging
+import pickle
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from seglib.cluster import attempts, connection, nodes
+from seglib.cluster.connection import say_shortly
+from seglib.cluster.nodes import Node, NodeFacts
+from seglib.cluster.photo_computer import Answer, PhotoComputer, assign
+from seglib.compute.task import Job, Photo
+from seglib.compute.worker import Keep
+from seglib.data.photo_root import PhotoRoot
+from seglib.data.scan import Record
+from seglib.errors import SegError, UsageError
+from seglib.progress import OnNote
+
+PHOTOS_PER_TASK = 32
+"""Results of a task come back together, and are computed again if its node is lost."""
+
+PHOTOS_PER_DATASET = 200_000
+"""Tasks of a dataset are in memory at once; actors start anew for each."""
+
+_MOST_CPUS_OF_GPU = 8
+
+
+@dataclass(frozen=True)
+class ActorResources:
+    cpus: int
+    """Also the number of decoding processes."""
+    gpus: int
+    fitting: int
+    """Number of actors that the nodes have room for."""
+
+
+@contextlib.contextmanager
+def connect(
+    address: str | None,
+    *,
+    root: PhotoRoot,
+    record: Record,
+    device: str,
+    workers: int | None,
+    on_note: OnNote | None = None,
+) -> Iterator["RayEngine"]:
+    """Connect to a cluster (see `connection.connect`), and check that all its nodes see this photo below `root`
+    and compute the same on this device. `workers` is the number of decoding processes of each actor.
+
+    Raises `SegError`.
+    """
+    with connection.connect(address, on_note) as ray:
+        device, found = nodes.find_nodes(ray, device)
+        resources = plan_actors(found, device, workers)
+        facts = nodes.ask_nodes(ray, found, device, root, record)
+        nodes.check_nodes(facts, device, root, record)
+        yield RayEngine(ray, device, resources, facts)
+
+
+def plan_actors(found: Sequence[Node], device: str, workers: int | None) -> ActorResources:
+    """One GPU for each actor, or else one CPU, unless it is said how many decoding processes an actor has."""
+    gpus = int(device == "cuda")
+    if workers is not None:
+        cpus = workers
+    elif gpus:
+        cpus = max(1, min(_MOST_CPUS_OF_GPU, *(node.cpus // node.gpus for node in found)))
+    else:
+        cpus = 1
+    fitting = sum(min(node.cpus // cpus, node.gpus) if gpus else node.cpus // cpus for node in found)
+    if not fitting:
+        raise UsageError(f"No node of the cluster has the {cpus} CPUs that `workers` asks for: take fewer.")
+    return ActorResources(cpus, gpus, fitting)
+
+
+class RayEngine:
+    """See `compute.engine.Engine`."""
+
+    def __init__(self, ray: Any, device: str, resources: ActorResources, facts: Mapping[str, NodeFacts]) -> None:
+        self._ray, self._device, self._resources, self._facts = ray, device, resources, facts
+
+    def resolve_device(self, device: str) -> str:
+        return self._device
+
+    def fastest_precision(self, device: str) -> str:
+        return nodes.fastest_precision(self._facts)
+
+    @contextlib.contextmanager
+    def start_worker(
+        self, job: Job, photos: int, computed_ids: Set[str], on_note: OnNote | None = None
+    ) -> Iterator["RayPool"]:
+        yield RayPool(self._ray, replace(job, workers=self._resources.cpus), self._resources, on_note)
+
+
+class RayPool:
+    """See `compute.engine.Worker`."""
+
+    def __init__(self, ray: Any, job: Job, resources: ActorResources, on_note: OnNote | None) -> None:
+        self._ray, self._job, self._resources, self._on_note = ray, job, resources, on_note
+        self.device = job.settings.device
+        self.ready_at: float | None = None
+
+    def wait_until_ready(self) -> None:
+        """Actors start with the first photos."""
+
+    def stream(self, photos: Iterable[Photo], keep: Keep) -> None:
+        remaining = iter(photos)
+        while piece := list(islice(remaining, PHOTOS_PER_DATASET)):
+            answered = 0
+            for answer in self._compute(piece):
+                self._note_first(answer)
+                for result in answer.results:
+                    keep(result)
+                answered += len(answer.results)
+            if answered != len(piece):
+                raise SegError(f"The cluster answered for {answered:,} of {len(piece):,} photos: run again.")
+
+    def _compute(self, photos: Sequence[Photo]) -> Iterator[Answer]:
+        """The answers to all tasks, in any order. Raises `SegError` if a worker does."""
+        size = max(1, min(PHOTOS_PER_TASK, len(photos) // (2 * self._resources.fitting)))
+        tasks = [{"photos": pickle.dumps(photos[at : at + size])} for at in range(0, len(photos), size)]
+        assignment = self._ray.put(assign(self._job, photos[0]))
+        try:
+            for row in self._dataset(tasks, assignment).iter_rows():
+                answer: Answer | SegError = pickle.loads(row["answer"])  # noqa: S301 - our own actors
+                if isinstance(answer, SegError):
+                    raise answer
+                yield answer
+        except self._ray.exceptions.RayError as error:
+            raise SegError(f"The cluster could not compute: {say_shortly(str(error))}") from error
+
+    def _dataset(self, tasks: list[dict[str, bytes]], assignment: Any) -> Any:
+        from ray import data
+
+        context = data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        room = min(self._resources.fitting, len(tasks))
+        return data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
+            PhotoComputer,
+            fn_constructor_args=(assignment, attempts.start(self._ray)),
+            batch_size=None,
+            num_cpus=self._resources.cpus,
+            num_gpus=self._resources.gpus,
+            compute=data.ActorPoolStrategy(
+                min_size=1, max_size=len(tasks), initial_size=room, max_tasks_in_flight_per_actor=2
+            ),
+        )
+
+    def _note_first(self, answer: Answer) -> None:
+        if self.ready_at is None:
+            self.ready_at = time.monotonic() - answer.seconds
+            if self._on_note is not None:
+                for sentence in answer.notes:
+                    self._on_note(sentence)
