@@ -19,7 +19,12 @@ from seglib.errors import StoreError, UsageError
 from seglib.fileio import json_record
 
 SCHEMA_VERSION = 1
-"""Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
+"""Version of the layout on disk of a new store, and of all records."""
+
+PACKED_LAYOUT = 2
+"""Version of the layout of a store with packs. A store with a higher number comes from a newer version of this program
+and is left untouched.
+"""
 
 MAX_TITLE_LENGTH = 120
 

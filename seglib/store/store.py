@@ -33,10 +33,10 @@ from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import content, records, tags
 from seglib.store.content import LabelledFiles
-from seglib.store.layout import StoreLayout, read_without_links, refuse_address
+from seglib.store.layout import StoreLayout, refuse_address
 from seglib.store.own_columns.join import append_own_columns
 from seglib.store.photo_measures import rows as photo_measures
-from seglib.store.records import SCHEMA_VERSION, Dataset, Run
+from seglib.store.records import PACKED_LAYOUT, SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
     EVERY_PATH,
     FILES_SCHEMA,
@@ -52,7 +52,7 @@ from seglib.store.schemas import (
     to_frame,
 )
 
-_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}} into it'
+_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {PACKED_LAYOUT}}} into it'
 
 _ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
 """Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
@@ -70,9 +70,9 @@ class Store(StoreLayout):
         schema_version = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
         if not isinstance(schema_version, int) or schema_version < 1:
             raise json_record.damaged_error(self.path / STORE_MARKER, _STORE_REMEDY)
-        if schema_version > SCHEMA_VERSION:
+        if schema_version > PACKED_LAYOUT:
             raise StoreError(
-                f"This store has layout {schema_version}, and this program knows up to {SCHEMA_VERSION}: "
+                f"This store has layout {schema_version}, and this program knows up to {PACKED_LAYOUT}: "
                 "upgrade the program, or name another store."
             )
         self.refuse_links()
@@ -85,15 +85,19 @@ class Store(StoreLayout):
         try:
             if not marker.exists():
                 marker.parent.mkdir(parents=True, exist_ok=True)
-                AtomicWriter(marker.parent).write(
-                    marker, json.dumps({"schema": SCHEMA_VERSION}, indent=1).encode(), durable=True
-                )
+                AtomicWriter(marker.parent).write(marker, _encode_layout(SCHEMA_VERSION), durable=True)
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be created ({error.strerror}): "
                 "name a folder that may be written with `store`."
             ) from None
         return cls(path)
+
+    def raise_layout(self, layout: int) -> None:
+        """Record that this store needs a program that knows this layout. The caller must hold the store lock."""
+        marker = self.path / STORE_MARKER
+        if json_record.read(marker, _STORE_REMEDY)["schema"] < layout:
+            self.atomic.write(marker, _encode_layout(layout), durable=True)
 
     # --- datasets and their files --------------------------------------------------------------------------------
 
@@ -334,7 +338,7 @@ class Store(StoreLayout):
                 "has that of each path."
             )
         try:
-            return png.decode_verified_png(read_without_links(self.mask_path(run, image_id)))
+            return png.decode_verified_png(self.masks(run).read(image_id))
         except (OSError, ValueError):
             raise StoreError(
                 f"The mask of {image_id} in {run} is missing or damaged: run again with `verify` to recreate it."
@@ -390,9 +394,13 @@ class Store(StoreLayout):
 
     def _last_run_with(self, image_id: str) -> Run:
         for run in reversed(self.runs()):
-            if self.mask_path(run.run, image_id).exists():
+            if self.masks(run.run).exists(image_id):
                 return run
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with `verify`.")
+
+
+def _encode_layout(layout: int) -> bytes:
+    return json.dumps({"schema": layout}, indent=1).encode()
 
 
 def as_store(store: Store | str | os.PathLike[str], *, create: bool = False) -> Store:
