@@ -166,7 +166,7 @@ def difference(request: Request, store: Store) -> Response:
     masks = store.masks(a.run), store.masks(b.run)
 
     def make() -> bytes:
-        return rendering.difference(*(one.read(image_id) for one in masks), a.classes, b.classes)
+        return rendering.difference(masks[0].read(image_id), masks[1].read(image_id), a.classes, b.classes)
 
     version = combined_version(one.version(image_id) for one in masks)
     key = "difference", *(str(one.path(image_id)) for one in masks)

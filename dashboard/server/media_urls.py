@@ -113,7 +113,7 @@ def _mask_url(store: Store, kind: str, run: str, image_id: str, **query: str) ->
 def judged_version(store: Store, run: str, image_id: str, truth: GroundTruth, mask_id: str) -> str | None:
     """Return the version of a mask and the ground truth's together; None if one of them is missing."""
     file = StoredFile.find(ground_truth.mask_path(store, truth, mask_id))
-    return combined_version((store.masks(run).version(image_id), file and file.version))
+    return combined_version([store.masks(run).version(image_id), None if file is None else file.version])
 
 
 def combined_version(versions: Iterable[str | None]) -> str | None:

@@ -30,6 +30,7 @@ MAX_BYTES = 1 << 30
 _NAME = re.compile(r"pack-[0-9]{20}-([0-9a-f]{4})-([0-9a-f]{4})\.zip\Z")
 _DIRECTORY_RECORD = struct.Struct("<4s6H3L5H2L36s")
 _LOCAL_RECORD = struct.Struct("<4s5H3L2H36s")
+_RECORD_SIZE, _NAME_LENGTH = _DIRECTORY_RECORD.size, 36
 _END_RECORD = struct.Struct("<4s4H2LH")
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -63,7 +64,7 @@ class Pack:
             end = _read_at(file, path, size - _END_RECORD.size, _END_RECORD.size)
         signature, _, _, _, pictures, directory_size, directory, comment = _END_RECORD.unpack(end)
         ends = directory + directory_size + _END_RECORD.size
-        if (signature, directory_size, ends, comment) != (b"PK\5\6", pictures * _DIRECTORY_RECORD.size, size, 0):
+        if (signature, directory_size, ends, comment) != (b"PK\5\6", pictures * _RECORD_SIZE, size, 0):
             raise damaged_error(path)
         return cls(path, pictures, directory)
 
@@ -81,21 +82,22 @@ class Pack:
         """Yield all entries, by name."""
         with _open(self.path) as file:
             for start in range(0, self.pictures, _WINDOW):
-                yield from map(self._parse, self._records(file, start, min(start + _WINDOW, self.pictures)))
+                records = self._records(file, start, min(start + _WINDOW, self.pictures))
+                yield from (self._parse(records, at) for at in range(len(records) // _RECORD_SIZE))
 
     def _search(self, file: BinaryIO, name: str) -> Entry | None:
         low, high = 0, self.pictures  # the record, if there is one, is in [low, high)
-        guess = self._guess_place(name)
+        wanted, guess = name.encode("latin-1"), self._guess_place(name)
         while low < high:
             start = max(low, min(guess - _WINDOW // 2, high - _WINDOW))
-            records = self._records(file, start, min(start + _WINDOW, high))
-            if name < _name_of(records[0]):
-                high = start
-            elif name > _name_of(records[-1]):
-                low = start + len(records)
-            else:
-                at = bisect_left(records, name, key=_name_of)
-                return self._parse(records[at]) if _name_of(records[at]) == name else None
+            stop = min(start + _WINDOW, high)
+            records = self._records(file, start, stop)
+            at = bisect_left(range(stop - start), wanted, key=lambda at: _name_at(records, at))
+            if at < stop - start and _name_at(records, at) == wanted:
+                return self._parse(records, at)
+            if 0 < at < stop - start:
+                return None
+            low, high = (low, start) if at == 0 else (stop, high)
             guess = (low + high) // 2
         return None
 
@@ -104,13 +106,12 @@ class Pack:
         share = (int(name[:8], 16) / 0x10000 - first) / (last + 1 - first)
         return int(share * self.pictures)
 
-    def _records(self, file: BinaryIO, start: int, stop: int) -> list[bytes]:
-        size = _DIRECTORY_RECORD.size
-        data = _read_at(file, self.path, self.directory + start * size, (stop - start) * size)
-        return [data[at : at + size] for at in range(0, len(data), size)]
+    def _records(self, file: BinaryIO, start: int, stop: int) -> bytes:
+        return _read_at(file, self.path, self.directory + start * _RECORD_SIZE, (stop - start) * _RECORD_SIZE)
 
-    def _parse(self, record: bytes) -> Entry:
-        signature, *_, crc, stored, size, _, extra, comment, _, _, _, offset, name = _DIRECTORY_RECORD.unpack(record)
+    def _parse(self, records: bytes, at: int) -> Entry:
+        record = _DIRECTORY_RECORD.unpack_from(records, at * _RECORD_SIZE)
+        signature, *_, crc, stored, size, _, extra, comment, _, _, _, offset, name = record
         if (signature, stored, extra, comment) != (b"PK\1\2", size, 0, 0):
             raise damaged_error(self.path)
         return Entry(name.decode("latin-1"), crc, size, offset)
@@ -131,7 +132,9 @@ def open_pack(path: Path) -> Pack:
 
 
 def list_packs(folder: Path) -> tuple[Path, ...]:
-    """The packs of a folder, newest first."""
+    """The packs of a folder, newest first; none of a link, which leads out of the store."""
+    if folder.is_symlink():
+        return ()
     try:
         names = os.listdir(folder)
     except OSError:
@@ -171,8 +174,8 @@ def _range(pack_name: str) -> tuple[str, str]:
     return match[1], match[2]
 
 
-def _name_of(record: bytes) -> str:
-    return record[-36:].decode("latin-1")
+def _name_at(records: bytes, at: int) -> bytes:
+    return records[(at + 1) * _RECORD_SIZE - _NAME_LENGTH : (at + 1) * _RECORD_SIZE]
 
 
 def _open(path: Path) -> BinaryIO:

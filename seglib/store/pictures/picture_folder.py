@@ -19,6 +19,7 @@ _SETTLED_NS = 2 * 10**9
 """A folder modified more recently could change again within the same mtime, so its list of packs is not cached."""
 
 _LISTINGS = 5
+"""How often packs are listed for one picture, since a pack may be replaced by another after it was listed."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class PictureFolder:
 
     def single_files(self, after: str = "") -> Iterator[Path]:
         """Yield the single files with a name above `after`, sorted; links are left out, which lead out of the store."""
+        if self.folder.is_symlink():
+            return
         for shard in sorted(_entries(self.folder, is_folder=True)):
             if len(shard) == 2 and shard >= after[:2]:
                 for name in sorted(_entries(self.folder / shard, is_folder=False)):
