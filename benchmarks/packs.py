@@ -98,10 +98,16 @@ def kill_in_the_middle(store: Store, run: Run, ids: list[str], kills: int) -> No
     for number in itertools.count():
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         if at_work < kills:
-            time.sleep(seeded.uniform(1, 4))
+            while process.poll() is None and not list(store.path.glob(f"tmp/*.{process.pid}.*")):
+                time.sleep(0.01)  # it has not begun to write
+            time.sleep(seeded.uniform(0, 4))
             process.send_signal(signal.SIGKILL)
         code = process.wait()
         at_work += code == -signal.SIGKILL
+        print(
+            f"  {'killed' if code else 'ended'}: {sum(pack.pictures for pack in pictures.packs()):,} in packs",
+            flush=True,
+        )
         for image_id, mask in expected.items():
             assert (store.mask(run.run, image_id) == mask).all(), (number, image_id)
         if code == 0:

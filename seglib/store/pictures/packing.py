@@ -29,7 +29,7 @@ def pack_next(pictures: PictureFolder, atomic: AtomicWriter, after: str = "") ->
 
 def _read_next(pictures: PictureFolder, after: str, moved: list[Path]) -> Iterator[tuple[str, bytes]]:
     """Yield (name, bytes) of what is to be packed, and list the files that are in a pack then, or have been before."""
-    number = size = 0
+    packs, number, size = pictures.packs(), 0, 0
     for path in pictures.single_files(after):
         if number >= pack_file.MAX_PICTURES or size >= pack_file.MAX_BYTES:
             return
@@ -38,17 +38,23 @@ def _read_next(pictures: PictureFolder, after: str, moved: list[Path]) -> Iterat
         except FileNotFoundError:
             continue
         moved.append(path)
-        if _read_packed(pictures, path.stem) != data:  # else a call was killed before it deleted the file
+        if _read_newest(packs, path.name) != data:  # else a call was killed before it deleted the file
             yield path.name, data
             number, size = number + 1, size + len(data)
 
 
-def _read_packed(pictures: PictureFolder, image_id: str) -> bytes | None:
+def _read_newest(packs: Sequence[Pack], name: str) -> bytes | None:
+    """The picture in the newest of these packs that has it; None if none has, or it is damaged there."""
     try:
-        found = pictures.find_packed(image_id)
-        return found and found[0].read(found[1].name)
+        pack = _find_newest(packs, name)
+        return pack and pack.read(name)
     except OSError:
         return None
+
+
+def _find_newest(packs: Sequence[Pack], name: str) -> Pack | None:
+    """`packs`: the newest first."""
+    return next((one for one in packs if pack_file.covers(one.path.name, name) and one.find(name)), None)
 
 
 def merge_small_packs(pictures: PictureFolder, atomic: AtomicWriter) -> None:
@@ -79,12 +85,12 @@ def _read_current(
     def entries(pack: Pack) -> Iterator[tuple[Entry, Pack]]:
         return ((entry, pack) for entry in pack.entries())
 
+    newest_first = pictures.packs()
     for entry, pack in heapq.merge(*map(entries, packs), key=lambda pair: pair[0].name):
         image_id = entry.name.removesuffix(pictures.suffix)
         if alive is not None and image_id not in alive:
             continue
-        newest = pictures.find_packed(image_id)
-        if newest is None or newest[0] != pack or pictures.path(image_id).exists():
+        if _find_newest(newest_first, entry.name) != pack or pictures.path(image_id).exists():
             continue
         with contextlib.suppress(OSError):  # damaged: it is missing then, which is as bad
             data = pack.read(entry.name)

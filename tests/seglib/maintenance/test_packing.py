@@ -14,6 +14,7 @@ from seglib.evaluation import comparison
 from seglib.fileio.process import host_and_boot
 from seglib.maintenance import compact, prune, verify
 from seglib.maintenance import status as maintenance_status
+from seglib.maintenance.disk_use import measure_run
 from seglib.pipeline.session import RunOptions
 from seglib.query import export
 from seglib.query.filters import Filters
@@ -65,6 +66,8 @@ def test_all_that_reads_masks_gives_the_same_before_and_after(photos, store, fak
     assert read_all() == before
     pd.testing.assert_series_equal(hashes.read_hashes(store, store.table()["image_id"]), hashed)
     assert maintenance_status.read_status(store).single_masks == 0
+    use = measure_run(store, ran, max_masks=1)
+    assert (use.bytes, use.exact) == (maintenance_status.run_size_bytes(store, ran), True)
     assert not list(verify.find_damaged_files(store))
     assert counts(run(photos, store, fake))[1] == 0, "nothing to compute"
     assert pack(store) == {ran: 0, other: 0, compact.THUMBNAILS: 0}
