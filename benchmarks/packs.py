@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from seglib.maintenance import compact
 from seglib.masks import png
 from seglib.store.pictures.picture_folder import PictureFolder
 from seglib.store.records import Run
@@ -132,12 +131,12 @@ def main() -> None:
     if arguments.kills:
         kill_in_the_middle(store, run, ids, arguments.kills)
     else:
-        began, busy = time.perf_counter(), time.process_time()
-        compact.pack_pictures(store)
-        wall, busy = time.perf_counter() - began, time.process_time() - busy
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "seglib", "pack", "--store", str(store.path)], check=True)
+        wall, used = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         measure(store, run, ids, "packs")
-        print(f"\npacked in {wall:.0f} s ({busy:.0f} s of CPU); peak memory of this process {peak:.0f} MB")
+        busy = used.ru_utime + used.ru_stime
+        print(f"\npacked in {wall:.0f} s ({busy:.0f} s of CPU); peak memory {used.ru_maxrss / 1024:.0f} MB")
 
 
 if __name__ == "__main__":
