@@ -7,7 +7,6 @@ the rows. A store can be read while a run writes to it. Does not need torch.
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -36,7 +35,7 @@ from seglib.store.content import LabelledFiles
 from seglib.store.layout import StoreLayout, refuse_address
 from seglib.store.own_columns.join import append_own_columns
 from seglib.store.photo_measures import rows as photo_measures
-from seglib.store.records import PACKED_LAYOUT, SCHEMA_VERSION, Dataset, Run
+from seglib.store.records import SCHEMA_VERSION, Dataset, Run
 from seglib.store.schemas import (
     EVERY_PATH,
     FILES_SCHEMA,
@@ -52,8 +51,6 @@ from seglib.store.schemas import (
     to_frame,
 )
 
-_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {PACKED_LAYOUT}}} into it'
-
 _ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
 """Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
 
@@ -67,14 +64,7 @@ class Store(StoreLayout):
             raise StoreError(
                 f"There is no store at {str(path)!r}: run a model over a folder of photos first, with this `store`."
             )
-        schema_version = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
-        if not isinstance(schema_version, int) or schema_version < 1:
-            raise json_record.damaged_error(self.path / STORE_MARKER, _STORE_REMEDY)
-        if schema_version > PACKED_LAYOUT:
-            raise StoreError(
-                f"This store has layout {schema_version}, and this program knows up to {PACKED_LAYOUT}: "
-                "upgrade the program, or name another store."
-            )
+        records.read_layout(self.path / STORE_MARKER)
         self.refuse_links()
         self.atomic = RegisteredWriter(self.path)
 
@@ -85,7 +75,7 @@ class Store(StoreLayout):
         try:
             if not marker.exists():
                 marker.parent.mkdir(parents=True, exist_ok=True)
-                AtomicWriter(marker.parent).write(marker, _encode_layout(SCHEMA_VERSION), durable=True)
+                AtomicWriter(marker.parent).write(marker, records.encode_layout(SCHEMA_VERSION), durable=True)
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be created ({error.strerror}): "
@@ -96,8 +86,8 @@ class Store(StoreLayout):
     def raise_layout(self, layout: int) -> None:
         """Record that this store needs a program that knows this layout. The caller must hold the store lock."""
         marker = self.path / STORE_MARKER
-        if json_record.read(marker, _STORE_REMEDY)["schema"] < layout:
-            self.atomic.write(marker, _encode_layout(layout), durable=True)
+        if records.read_layout(marker) < layout:
+            self.atomic.write(marker, records.encode_layout(layout), durable=True)
 
     # --- datasets and their files --------------------------------------------------------------------------------
 
@@ -397,10 +387,6 @@ class Store(StoreLayout):
             if self.masks(run.run).exists(image_id):
                 return run
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with `verify`.")
-
-
-def _encode_layout(layout: int) -> bytes:
-    return json.dumps({"schema": layout}, indent=1).encode()
 
 
 def as_store(store: Store | str | os.PathLike[str], *, create: bool = False) -> Store:

@@ -47,7 +47,7 @@ def _read_newest(packs: Sequence[Pack], name: str) -> bytes | None:
     """The picture in the newest of these packs that has it; None if none has, or it is damaged there."""
     try:
         pack = _find_newest(packs, name)
-        return pack and pack.read(name)
+        return None if pack is None else pack.read(name)
     except OSError:
         return None
 

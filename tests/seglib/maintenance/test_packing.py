@@ -89,7 +89,7 @@ def test_a_packed_store_is_refused_by_programs_that_know_no_packs(store, ran, mo
     pack(store)
     assert json.loads((store.path / "store.json").read_text()) == {"schema": 2}
     assert Store(store.path).mask(ran, store.table()["image_id"].iloc[0]).ndim == 2
-    monkeypatch.setattr("seglib.store.store.PACKED_LAYOUT", 1)
+    monkeypatch.setattr("seglib.store.records.PACKED_LAYOUT", 1)
     with pytest.raises(StoreError, match="has layout 2, and this program knows up to 1: upgrade the program"):
         Store(store.path)
 
