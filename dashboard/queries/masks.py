@@ -318,7 +318,7 @@ def _read_previews(
 
 def _read_thumbnail(store: Store, image_id: str) -> bytes | None:
     try:
-        return store.thumbnail_path(image_id).read_bytes()
+        return store.thumbnails().read(image_id)
     except OSError:
         return None
 

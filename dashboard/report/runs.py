@@ -141,7 +141,7 @@ def image_tile(
 ) -> ReportTile:
     """Return a tile with a transparent PNG on top of the photo's thumbnail."""
     try:
-        layers = [("image/jpeg", scope.store.thumbnail_path(row["image_id"]).read_bytes())]
+        layers = [("image/jpeg", scope.store.thumbnails().read(row["image_id"]))]
     except OSError:
         layers = []
     return ReportTile(

@@ -31,7 +31,7 @@ from starlette.routing import Route
 
 from dashboard.server import photo_files, photo_zip, rendering, responses
 from dashboard.server.cache import disk_cache
-from dashboard.server.media_urls import DEMO_PREFIX, PREFIX, StoredFile, combined_version
+from dashboard.server.media_urls import DEMO_PREFIX, PREFIX, StoredFile, combined_version, judged_version
 from dashboard.server.photo_files import PhotoFile, ScannedFile
 from dashboard.server.photo_zip import ZipPhoto, ZipResponse
 from dashboard.server.responses import has_only_params, not_found_response, text_response
@@ -45,7 +45,7 @@ from seglib.masks.difference import encode_difference_png
 from seglib.query.fields import read_table
 from seglib.query.filters import Filters, select
 from seglib.store import ground_truth, pair_counts
-from seglib.store.layout import read_without_links
+from seglib.store.pictures.picture_folder import read_without_links
 from seglib.store.records import Run
 from seglib.store.store import Store
 
@@ -128,8 +128,9 @@ def _stamp(entry: "os.DirEntry[str]") -> tuple[int, int, int]:
 @_media_route()
 def thumbnail(request: Request, store: Store) -> Response:
     image_id = request.path_params["image_id"]
-    file = _find_file(store.thumbnail_path(image_id))
-    return _file_response(request, file, ("thumb", image_id), "image/jpeg", lambda: read_without_links(file.path))
+    pictures = store.thumbnails()
+    key, version = (str(pictures.path(image_id)),), pictures.version(image_id)
+    return _versioned_response(request, key, version, lambda: pictures.read(image_id), "image/jpeg")
 
 
 @_media_route()
@@ -162,12 +163,14 @@ def mask(request: Request, store: Store) -> Response:
 def difference(request: Request, store: Store) -> Response:
     image_id = request.path_params["image_id"]
     a, b = (store.run(request.path_params[name]) for name in ("run", "other_run"))
-    masks = store.mask_path(a.run, image_id), store.mask_path(b.run, image_id)
+    masks = store.masks(a.run), store.masks(b.run)
 
     def make() -> bytes:
-        return rendering.difference(read_without_links(masks[0]), read_without_links(masks[1]), a.classes, b.classes)
+        return rendering.difference(masks[0].read(image_id), masks[1].read(image_id), a.classes, b.classes)
 
-    return _combined_response(request, ("difference", *map(str, masks)), masks, make)
+    version = combined_version(one.version(image_id) for one in masks)
+    key = "difference", *(str(one.path(image_id)) for one in masks)
+    return _versioned_response(request, key, version, make)
 
 
 @_media_route("palette")
@@ -191,12 +194,13 @@ def error_map(request: Request, store: Store) -> Response:
     run = store.run(request.path_params["run"])
     record = ground_truth.find_truth(store, request.path_params["truth"])
     files = store.mask_path(run.run, image_id), ground_truth.mask_path(store, record, mask_id)
+    version = judged_version(store, run.run, image_id, record, mask_id)
 
     def make() -> bytes:
         expected = ground_truth.read_mask(store, record, mask_id)
         return encode_difference_png(evaluation.error_map(expected, store.mask(run.run, image_id), record, run))
 
-    return _combined_response(request, ("judged", *map(str, files)), files, make)
+    return _versioned_response(request, ("judged", *map(str, files)), version, make)
 
 
 @_media_route("grey")
@@ -322,21 +326,17 @@ def _find_file(path: Path) -> StoredFile:
 def _mask_response(
     request: Request, store: Store, kind: tuple[str, ...], make: Callable[[bytes, Run], bytes]
 ) -> Response:
-    image_id = request.path_params["image_id"]
-    run = store.run(request.path_params["run"])
-    file = _find_file(store.mask_path(run.run, image_id))
-    key = (*kind, run.run, image_id)
-    return _file_response(request, file, key, "image/png", lambda: make(read_without_links(file.path), run))
+    image_id, run = request.path_params["image_id"], store.run(request.path_params["run"])
+    masks = store.masks(run.run)
+    key = (str(masks.path(image_id)), *kind)
+    return _versioned_response(request, key, masks.version(image_id), lambda: make(masks.read(image_id), run))
 
 
-def _combined_response(
-    request: Request, key: tuple[str, ...], files: tuple[Path, Path], make: Callable[[], bytes]
+def _versioned_response(
+    request: Request, key: tuple[str, ...], version: str | None, make: Callable[[], bytes], media: str = "image/png"
 ) -> Response:
-    """Return an image made from two files; its version changes with either."""
-    version = combined_version([StoredFile.find(path) for path in files])
-    if version is None:
-        return not_found_response()
-    return responses.picture_response(request, key, version, "image/png", make)
+    """Return an image made from one or several pictures of the store; no `version`: one of them is missing."""
+    return not_found_response() if version is None else responses.picture_response(request, key, version, media, make)
 
 
 def _file_response(

@@ -1,7 +1,7 @@
 """URLs of thumbnails, masks, overlays, differences and photos."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -36,8 +36,8 @@ class StoredFile:
 
 def thumbnail_url(store: Store, image_id: str) -> str | None:
     """Return the URL of a thumbnail; None if the store has none."""
-    file = StoredFile.find(store.thumbnail_path(image_id))
-    return None if file is None else f"{_prefix(store)}/thumb/{image_id}.jpg?{urlencode({'v': file.version})}"
+    version = store.thumbnails().version(image_id)
+    return version and f"{_prefix(store)}/thumb/{image_id}.jpg?{urlencode({'v': version})}"
 
 
 def overlay_url(store: Store, run: str, image_id: str, colours: str) -> str | None:
@@ -52,7 +52,7 @@ def mask_url(store: Store, run: str, image_id: str) -> str | None:
 
 def difference_url(store: Store, a: str, b: str, image_id: str) -> str | None:
     """Return the URL of the difference image of two runs; None if one of the masks is missing."""
-    version = combined_version([StoredFile.find(store.mask_path(run, image_id)) for run in (a, b)])
+    version = combined_version(store.masks(run).version(image_id) for run in (a, b))
     return version and f"{_prefix(store)}/difference/{a}/{b}/{image_id}.png?{urlencode({'v': version})}"
 
 
@@ -69,8 +69,7 @@ def truth_url(store: Store, truth: GroundTruth, mask_id: str, colours: str = "")
 
 def error_map_url(store: Store, run: str, image_id: str, truth: GroundTruth, mask_id: str) -> str | None:
     """Return the URL of the error image of a run; None if one of the two masks is missing."""
-    files = store.mask_path(run, image_id), ground_truth.mask_path(store, truth, mask_id)
-    version = combined_version([StoredFile.find(path) for path in files])
+    version = judged_version(store, run, image_id, truth, mask_id)
     return version and f"{_prefix(store)}/judged/{run}/{truth.id}/{mask_id}/{image_id}.png?{urlencode({'v': version})}"
 
 
@@ -107,13 +106,17 @@ def _prefix(store: StoreLayout) -> str:
 
 
 def _mask_url(store: Store, kind: str, run: str, image_id: str, **query: str) -> str | None:
-    file = StoredFile.find(store.mask_path(run, image_id))
-    if file is None:
-        return None
-    return f"{_prefix(store)}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': file.version})}"
+    version = store.masks(run).version(image_id)
+    return version and f"{_prefix(store)}/{kind}/{run}/{image_id}.png?{urlencode(query | {'v': version})}"
 
 
-def combined_version(files: Sequence["StoredFile | None"]) -> str | None:
-    """Return a combined version of several files; None if one of them is missing."""
-    versions = [file.version for file in files if file is not None]
-    return hashlib.sha256(" ".join(versions).encode()).hexdigest()[:24] if len(versions) == len(files) else None
+def judged_version(store: Store, run: str, image_id: str, truth: GroundTruth, mask_id: str) -> str | None:
+    """Return the version of a mask and the ground truth's together; None if one of them is missing."""
+    file = StoredFile.find(ground_truth.mask_path(store, truth, mask_id))
+    return combined_version([store.masks(run).version(image_id), None if file is None else file.version])
+
+
+def combined_version(versions: Iterable[str | None]) -> str | None:
+    """Return one version for several; None if one of them is missing."""
+    known = list(versions)
+    return None if None in known else hashlib.sha256(" ".join(map(str, known)).encode()).hexdigest()[:24]

@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add(commands)
     store.add_status(commands)
     store.add_prune(commands)
+    store.add_pack(commands)
     store.add_rename(commands)
     dataset.add(commands)
     columns.add(commands)

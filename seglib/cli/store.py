@@ -1,4 +1,4 @@
-"""`seglib status`, `prune`, `rename` and `tag`: inspect, clean up, rename and tag the contents of a store."""
+"""`seglib status`, `prune`, `pack`, `rename` and `tag`: inspect, clean up, rename and tag the contents of a store."""
 
 import argparse
 import dataclasses
@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
+    ProgressBar,
     add_json_option,
     add_store_option,
     escape_for_terminal,
@@ -21,6 +22,9 @@ from seglib.errors import UsageError
 if TYPE_CHECKING:
     from seglib.maintenance.status import DatasetDrift, StoreStatus
     from seglib.store.store import Store
+
+PACK_FROM = 1_000_000
+"""From this many single masks on, `status` recommends to pack them."""
 
 
 def add_status(commands: Any) -> None:
@@ -87,6 +91,9 @@ def _status(arguments: argparse.Namespace) -> int:
         print(f"  failed: {escape_for_terminal(str(row.path))} ({row.reason}): {escape_for_terminal(str(row.detail))}")
     if len(failures) > 20:
         print(f"  ... and {len(failures) - 20} more: --json lists all")
+    if report.single_masks >= PACK_FROM:
+        files = f"{report.single_masks:,} masks are files of their own"
+        print(f"{files}: python -m seglib pack --store {arguments.store} packs them")
     if report.stale:
         print(f"{report.stale} stale rows and pictures: python -m seglib prune --store {arguments.store} removes them")
     return 0
@@ -170,6 +177,37 @@ def _prune(arguments: argparse.Namespace) -> int:
         print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
     else:
         print(f"{before.stale} stale rows and pictures removed")
+    return 0
+
+
+def add_pack(commands: Any) -> None:
+    command = new_command(
+        commands,
+        "pack",
+        "move masks and thumbnails into few large files, from about a million photos on",
+        "python -m seglib pack --store output",
+        _pack,
+    )
+    add_store_option(command)
+    command.add_argument(
+        "--run", action="append", metavar="RUN", help="only the masks of this run; repeatable (default: everything)"
+    )
+    add_json_option(command)
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from seglib.maintenance import compact
+    from seglib.store.store import Store
+
+    store = Store(arguments.store)
+    runs = None if arguments.run is None else [store.run(name) for name in arguments.run]
+    with ProgressBar("pictures") as bar:
+        packed = compact.pack_pictures(store, runs, on_progress=bar.show)
+    if arguments.json:
+        print_json({"packed": packed})
+    else:
+        for name, number in packed.items():
+            print(f"{name}: {number} {'thumbnails' if name == compact.THUMBNAILS else 'masks'} packed")
     return 0
 
 

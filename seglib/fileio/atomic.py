@@ -63,6 +63,13 @@ class AtomicWriter:
                 temporary.unlink(missing_ok=True)
             self._remove_if_unused()
 
+    def put(self, temporary: Path, path: Path) -> None:
+        """Give a temporary file its final name, once its content is on disk."""
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        _rename(temporary, path)
+        _sync_folder(path.parent)
+
     @contextlib.contextmanager
     def new_folder(self, path: Path) -> Iterator[Path]:
         """Yield an empty folder to fill; on success it becomes `path`, unless another process created that first."""

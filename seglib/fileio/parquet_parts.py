@@ -27,7 +27,10 @@ MERGED_ROWS = 100_000
 """`merge` does not touch parts with at least this many rows."""
 
 MERGED_BYTES = 1 << 27
-"""Nor parts of at least this size, and it makes none that are larger, so that merging takes little memory."""
+"""Nor parts of at least this size, and it makes none that are larger."""
+
+GROUP_ROWS = 1_000_000
+"""Nor does it make parts of more rows, so that merging takes little memory: 0.2 GB for statistics of 21 classes."""
 
 RECOMPUTE_REMEDY = "run again with `verify`, or delete this file and run again; only its rows are recomputed"
 """Remedy for a damaged part whose rows can be recomputed."""
@@ -49,12 +52,12 @@ def later_field(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, metadata={"later": "true"})
 
 
-def append(scratch: AtomicWriter, folder: Path, table: pa.Table) -> Path:
-    """Write a table as a new part of `folder`. Part names are unique and sort by write time."""
+def append(scratch: AtomicWriter, folder: Path, table: pa.Table, *, written_ns: int | None = None) -> Path:
+    """Write a table as a new part of `folder`. Part names are unique and sort by write time, `written_ns` or now."""
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     data = memoryview(buffer.getvalue())
-    path = folder / f"part-{time.time_ns():020d}-{_digest(data)}.parquet"
+    path = folder / f"part-{time.time_ns() if written_ns is None else written_ns:020d}-{_digest(data)}.parquet"
     scratch.write(path, data, durable=True)
     return path
 
@@ -95,31 +98,39 @@ def read_parts(
 
 
 def merge(scratch: AtomicWriter, folder: Path, schema: pa.Schema, key: Sequence[str]) -> None:
-    """Merge small parts into larger ones of at most `MERGED_BYTES`, keeping the newest row per `key` in each of them.
+    """Merge small parts into larger ones, keeping the newest row per `key` in each of them.
 
-    The caller must hold the store lock.
+    Holds at most `GROUP_ROWS` rows at a time. Only parts that follow each other are merged, and the merged part takes
+    the place of the newest of them, so that newer rows stay newer. The caller must hold the store lock.
     """
     for names in _group_small_parts(folder):
         table = pa.concat_tables([_read_part(folder / name, schema) for name in names])
-        append(scratch, folder, keep_newest(table, key))
+        merged = append(scratch, folder, keep_newest(table, key), written_ns=_written_ns(names[-1]))
         for name in names:
-            (folder / name).unlink(missing_ok=True)
+            if name != merged.name:  # as when the newest part holds every row of the others
+                (folder / name).unlink(missing_ok=True)
 
 
 def _group_small_parts(folder: Path) -> list[list[str]]:
-    """Small parts that are merged into one, oldest first: two or more in each group."""
+    """Small parts that are merged into one, oldest first: two or more in each group, which follow each other."""
     groups: list[list[str]] = [[]]
-    size = 0
+    group_rows = group_bytes = 0
     for name in list_parts(folder):
-        part_bytes = (folder / name).stat().st_size
-        if part_bytes >= MERGED_BYTES or count_part_rows(folder / name) >= MERGED_ROWS:
-            continue
-        if groups[-1] and size + part_bytes > MERGED_BYTES:
+        rows, size = count_part_rows(folder / name), (folder / name).stat().st_size
+        is_large = rows >= MERGED_ROWS or size >= MERGED_BYTES
+        if is_large or group_rows + rows > GROUP_ROWS or group_bytes + size > MERGED_BYTES:
             groups.append([])
-            size = 0
-        groups[-1].append(name)
-        size += part_bytes
+            group_rows = group_bytes = 0
+        if not is_large:
+            groups[-1].append(name)
+            group_rows, group_bytes = group_rows + rows, group_bytes + size
     return [names for names in groups if len(names) > 1]
+
+
+def _written_ns(name: str) -> int | None:
+    """When a part was written, by its name; None if that does not say so."""
+    time_ns = Path(name).stem.split("-")[1]
+    return int(time_ns) if time_ns.isdecimal() else None
 
 
 def count_part_rows(path: Path, remedy: str = RECOMPUTE_REMEDY) -> int:

@@ -23,7 +23,7 @@ class DiskUse:
 
 def measure_run(store: Store, run: str, *, max_masks: int = MAX_MEASURED_MASKS) -> DiskUse:
     """Disk use of a run; reads the sizes of at most `max_masks` masks and those of one more subfolder."""
-    masks = store.masks_folder(run)
+    masks = store.masks(run).folder
     shards = sorted(_folders(masks))
     rest = sum(_measure(path)[1] for path in _folders(store.run_folder(run)) if path != masks)
     rest += _own_files(store.run_folder(run))[1] + _own_files(masks)[1]

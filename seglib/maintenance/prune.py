@@ -25,6 +25,8 @@ from seglib.store import ground_truth, pair_counts, tags
 from seglib.store.embeddings import vectors
 from seglib.store.own_columns import rewriting
 from seglib.store.photo_measures import rows as photo_measures
+from seglib.store.pictures import packing
+from seglib.store.pictures.picture_folder import PictureFolder
 from seglib.store.schemas import FILES_SCHEMA, ODDITIES_SCHEMA, VANISHED, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
@@ -51,8 +53,8 @@ def prune(store: Store) -> StoreStatus:
             _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
             _remove_stale_embeddings(store, store.embeddings_folder(run), alive)
             _rewrite_parts(store, store.oddities_folder(run.run), ODDITIES_SCHEMA, partial(_newest_alive, alive))
-            _remove_stale_files(store.masks_folder(run.run), alive)
-        _remove_stale_files(store.thumbnails_folder(), alive & _computed_ids(store))
+            _remove_stale_pictures(store, store.masks(run.run), alive)
+        _remove_stale_pictures(store, store.thumbnails(), alive & _computed_ids(store))
         _rewrite_parts(store, store.photo_measures_folder(), photo_measures.SCHEMA, partial(_newest_alive, alive))
         tags.compact(store)
         rewriting.compact(store, {dataset.id for dataset in store.datasets()})
@@ -124,6 +126,12 @@ def _newest_alive(alive: set[str], rows: pa.Table) -> pa.Table:
 
 def _newest_current(store: Store, folder: Path, key: Sequence[str], alive: set[str], rows: pa.Table) -> pa.Table:
     return parquet_parts.keep_newest(rows.filter(_is_current(store, folder, rows, alive)), key)
+
+
+def _remove_stale_pictures(store: Store, pictures: PictureFolder, alive: set[str]) -> None:
+    _remove_stale_files(pictures.folder, alive)
+    for pack in packing.find_stale_packs(pictures, alive):
+        packing.rewrite_packs(pictures, store.atomic, [pack], alive)
 
 
 def _remove_stale_files(folder: Path, alive: set[str]) -> None:

@@ -26,6 +26,7 @@ from seglib.store.embeddings.brought import BroughtSet
 from seglib.store.own_columns import log as own_columns
 from seglib.store.own_columns import rewriting
 from seglib.store.photo_measures import rows as photo_measures
+from seglib.store.pictures.packing import find_stale_packs
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, STAMPS, VANISHED, has_same_stamps
 from seglib.store.store import Store
@@ -112,7 +113,7 @@ class StoreStatus:
     datasets: list[DatasetStatus]
     runs: list[RunStatus]
     stale_thumbnails: int
-    """Thumbnails of images that have no file or that no run has computed."""
+    """Thumbnails of images that have no file or that no run has computed; of those in packs, what `prune` removes."""
     tags: TagsStatus
     columns: ColumnsStatus
     counts: CountsStatus
@@ -121,6 +122,8 @@ class StoreStatus:
     """Images that several datasets hold; figures count each of them once."""
     embedding_sets: list[BroughtSet]
     """Embeddings that were brought along."""
+    single_masks: int
+    """Masks of runs that are files of their own, not in packs."""
 
     @property
     def stale(self) -> int:
@@ -174,7 +177,8 @@ def read_status(store: Store) -> StoreStatus:
     return StoreStatus(
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
         runs=[_run_status(store, run, alive) for run in store.runs()],
-        stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails_folder())),
+        stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails().folder))
+        + sum(find_stale_packs(store.thumbnails(), thumbnail_ids).values()),
         tags=_tags_status(store, alive),
         columns=ColumnsStatus(
             photos={column.name: column.photos for column in own_columns.list_columns(store)},
@@ -184,6 +188,7 @@ def read_status(store: Store) -> StoreStatus:
         measures=_measures_status(store, alive),
         shared_images=sum(number > 1 for number in Counter(chain.from_iterable(images.values())).values()),
         embedding_sets=brought.list_sets(store),
+        single_masks=sum(_count_single_masks(store, run) for run in store.runs()),
     )
 
 
@@ -254,6 +259,11 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         repeatable=run.repeatable,
         embeddings=vectors.count_images(store.embeddings_folder(run)),
     )
+
+
+def _count_single_masks(store: Store, run: Run) -> int:
+    """By the rows of the run, since counting the files themselves takes long."""
+    return max(0, store.count_rows(run) - sum(pack.pictures for pack in store.masks(run.run).packs()))
 
 
 def _tags_status(store: Store, alive: set[str]) -> TagsStatus:

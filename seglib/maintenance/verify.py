@@ -1,10 +1,11 @@
-"""Find damaged files in a store, and remove damaged parts so that a later command recomputes them.
+"""Find damaged files in a store, and remove damaged parts and packs so that a later command recomputes them.
 
-`find_damaged_files` yields one `DamagedFile` per file. It reads every record, part, mask and thumbnail, but no original
-images.
+`find_damaged_files` yields one `DamagedFile` per file, or per picture in a pack. It reads every record, part, mask and
+thumbnail, but no original images.
 """
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,14 @@ from seglib.store import content, ground_truth, pair_counts, scans, tags
 from seglib.store.embeddings import brought, vectors
 from seglib.store.own_columns import log as own_columns
 from seglib.store.photo_measures import rows as photo_measures
+from seglib.store.pictures import pack_file
+from seglib.store.pictures.picture_folder import PictureFolder
 from seglib.store.records import Run
 from seglib.store.saved_views import saved_view
 from seglib.store.schemas import FILES_SCHEMA, keep_newest_files, stats_schema
 from seglib.store.store import Store
 
-MASK, THUMBNAIL = "mask", "thumbnail"
+PACK, MASK, THUMBNAIL = "pack", "mask", "thumbnail"
 _VERIFY = "run again with `verify`, which recreates it."
 _THUMBNAIL_ENDS = (b"\xff\xd8", b"\xff\xd9")
 
@@ -38,7 +41,7 @@ class DamagedFile:
     file: str
     """Path relative to the store."""
     kind: str
-    """`record`, `part`, `mask` or `thumbnail`."""
+    """`record`, `part`, `pack`, `mask` or `thumbnail`."""
     sentence: str
     """What is wrong and how to fix it."""
     run: str = ""
@@ -46,7 +49,8 @@ class DamagedFile:
 
 
 def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
-    """Yield damaged records, parts, masks (including masks that disagree with their row) and thumbnails, in this order.
+    """Yield damaged records, parts, masks (including masks that disagree with their row) and thumbnails, in this order,
+    and before the pictures of a folder its damaged packs, which stand for the pictures in them.
 
     Masks and thumbnails of images that no longer have a file are not checked.
     """
@@ -71,16 +75,41 @@ def find_damaged_files(store: Store) -> Iterator[DamagedFile]:
         if alive is not None:
             stats = stats.filter(pc.is_in(stats["image_id"], value_set=pa.array(sorted(alive), pa.string())))
         thumbnail_ids |= set(stats["image_id"].to_pylist())
-        for image_id in sorted(_damaged_masks(store, run, stats)):
-            file = _relative_path(store, store.mask_path(run.run, image_id))
-            sentence = f"{file} is missing, damaged, or not what its row says: {_VERIFY}"
+        masks = store.masks(run.run)
+        yield from _damaged_packs(store, masks)
+        for image_id in _outside_of(masks.damaged_packs(), _damaged_masks(store, run, stats)):
+            file, name = _describe_place(store, masks, image_id)
+            sentence = f"{name} is missing, damaged, or not what its row says: {_VERIFY}"
             yield DamagedFile(file=file, kind=MASK, sentence=sentence, run=run.run, image_id=image_id)
     yield from _damaged_truths(store)
     yield from _damaged_doubts(store)
-    for image_id in sorted(thumbnail_ids):
-        if not is_thumbnail_intact(path := store.thumbnail_path(image_id)):
-            sentence = f"{_relative_path(store, path)} is missing or damaged: {_VERIFY}"
-            yield DamagedFile(file=_relative_path(store, path), kind=THUMBNAIL, sentence=sentence, image_id=image_id)
+    thumbnails = store.thumbnails()
+    yield from _damaged_packs(store, thumbnails)
+    damaged = (image_id for image_id in thumbnail_ids if not is_thumbnail_intact(store, image_id))
+    for image_id in _outside_of(thumbnails.damaged_packs(), damaged):
+        file, name = _describe_place(store, thumbnails, image_id)
+        sentence = f"{name} is missing or damaged: {_VERIFY}"
+        yield DamagedFile(file=file, kind=THUMBNAIL, sentence=sentence, image_id=image_id)
+
+
+def _damaged_packs(store: Store, pictures: PictureFolder) -> Iterator[DamagedFile]:
+    for path in pictures.damaged_packs():
+        file = _relative_path(store, path)
+        sentence = f"{file} is damaged, so that none of its pictures can be read: {_VERIFY}"
+        yield DamagedFile(file=file, kind=PACK, sentence=sentence)
+
+
+def _outside_of(packs: Sequence[Path], image_ids: Iterable[str]) -> list[str]:
+    """The images that cannot have been in these packs, sorted."""
+    return sorted(one for one in image_ids if not any(pack_file.covers(path.name, one) for path in packs))
+
+
+def _describe_place(store: Store, pictures: PictureFolder, image_id: str) -> tuple[str, str]:
+    """(file that holds a picture, or should, and the picture's own name), relative to the store."""
+    path = pictures.path(image_id)
+    found = None if path.exists() else pictures.find_packed(image_id)
+    file = _relative_path(store, path if found is None else found[0].path)
+    return file, file if found is None else f"{path.name} in {file}"
 
 
 def _remedy(store: Store, folder: Path, schema: pa.Schema) -> str:
@@ -135,11 +164,20 @@ def remove_damaged_counts(store: Store) -> list[str]:
     return messages
 
 
-def is_thumbnail_intact(path: Path) -> bool:
-    """Whether the file is a complete JPEG: it decodes and has both end markers, since JPEG has no checksum."""
+def remove_damaged_packs(store: Store, run: Run) -> list[str]:
+    """Remove the packs of a run's masks and of thumbnails none of whose pictures can be read; one message for each."""
+    messages = []
+    for path in (*store.masks(run.run).damaged_packs(), *store.thumbnails().damaged_packs()):
+        path.unlink(missing_ok=True)
+        messages.append(f"{_relative_path(store, path)} was damaged and is removed: its pictures are made again.")
+    return messages
+
+
+def is_thumbnail_intact(store: Store, image_id: str) -> bool:
+    """Whether there is a complete JPEG: it decodes and has both end markers, since JPEG has no checksum."""
     try:
-        data = path.read_bytes()
-        with Image.open(path, formats=("JPEG",)) as image:
+        data = store.thumbnails().read(image_id)
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
             image.load()
     except (OSError, ValueError, SyntaxError):
         return False

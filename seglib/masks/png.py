@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from seglib.classes import Mask, palette
+from seglib.classes import VOC_CLASSES, Mask, palette
 
 _VOC_256 = palette("voc", [""] * 256).tobytes()
 
@@ -16,9 +16,13 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 
 def encode_index_png(mask: Mask) -> bytes:
-    """Encode a mask as an 8-bit palette PNG (value = class index) with VOC colours, so that any viewer can show it."""
+    """Encode a mask as an 8-bit palette PNG (value = class index) with VOC colours, so that any viewer can show it.
+
+    The palette has a colour for each of the VOC classes, and for each value up to the largest in the mask.
+    """
+    colours = max(len(VOC_CLASSES), int(mask.max(initial=0)) + 1)  # with 16 or fewer, Pillow would pack the pixels
     image = Image.fromarray(mask)  # mode L
-    image.putpalette(_VOC_256)  # converts to mode P; the values are unchanged
+    image.putpalette(_VOC_256[: 3 * colours])  # converts to mode P; the values are unchanged
     return encode_png(image)
 
 

@@ -139,5 +139,4 @@ class ResultWriter:
             self._writer.add_file(record, image_id=result.image_id, width=result.width, height=result.height)
 
     def _has_thumbnail(self, image_id: str) -> bool:
-        path = self._store.thumbnail_path(image_id)
-        return is_thumbnail_intact(path) if self._verify else path.exists()
+        return is_thumbnail_intact(self._store, image_id) if self._verify else self._store.thumbnails().exists(image_id)

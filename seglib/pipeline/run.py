@@ -22,7 +22,7 @@ from seglib.errors import UsageError, WeightsError
 from seglib.inference import config, predictor
 from seglib.inference.config import InferenceConfig, RunConfig
 from seglib.maintenance import datasets
-from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_parts
+from seglib.maintenance.verify import damaged_masks, remove_damaged_counts, remove_damaged_packs, remove_damaged_parts
 from seglib.models import loading
 from seglib.models.registry import DEFAULT_MODEL, ModelSpec
 from seglib.pipeline import labelling, quantization
@@ -268,7 +268,7 @@ def _register_run(
             (store.embeddings_folder(this_run), vectors.SCHEMA),
         ]
         _remove_damaged(store, parts, on_note)
-        _notify(remove_damaged_counts(store), on_note)
+        _notify([*remove_damaged_packs(store, this_run), *remove_damaged_counts(store)], on_note)
     return this_run
 
 

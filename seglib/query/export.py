@@ -26,7 +26,6 @@ from seglib.masks.statistics import LOW_MARGIN, share_column
 from seglib.query.columns import AGREEMENT_WORDS, class_share, classes_of, label_agreement, to_float64
 from seglib.query.fields import COLUMN_PREFIX, own_columns, read_table, uses_columns
 from seglib.query.filters import Filters, select
-from seglib.store.layout import read_without_links
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.schemas import TAG_SEPARATOR
 from seglib.store.store import Store
@@ -201,7 +200,7 @@ def mask_files(
             yield name, png.encode_index_png(mask)
             continue
         try:
-            yield name, read_without_links(store.mask_path(row["run"], row["image_id"]))
+            yield name, store.masks(row["run"]).read(row["image_id"])
         except OSError:
             store.mask(row["run"], row["image_id"])  # raises a StoreError with a remedy
             raise

@@ -1,5 +1,6 @@
 """Perceptual hashes of a store's images: those that were kept while decoding, else from their thumbnails."""
 
+import io
 from collections.abc import Iterable
 
 import numpy as np
@@ -37,7 +38,7 @@ def mirror_hashes(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _hash_thumbnail(store: Store, image_id: str) -> int | None:
     try:
-        with Image.open(store.thumbnail_path(image_id), formats=("JPEG",)) as picture:
+        with Image.open(io.BytesIO(store.thumbnails().read(image_id)), formats=("JPEG",)) as picture:
             grey = picture.convert("L")
     except (OSError, ValueError, SyntaxError):
         return None

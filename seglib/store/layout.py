@@ -2,8 +2,8 @@
 
     datasets/<8 hex>/     dataset.json, scan.json, labels.json, files/part-*.parquet
     runs/<run>/           run.json, cost.json, stats/part-*.parquet, oddities/part-*.parquet,
-                          embeddings/part-*.parquet, masks/<ab>/<image_id>.png
-    thumbs/<ab>/          <image_id>.jpg
+                          embeddings/part-*.parquet, masks/<ab>/<image_id>.png, masks/pack-*.zip
+    thumbs/               <ab>/<image_id>.jpg, pack-*.zip
     tags/                 part-*.parquet
     columns/              part-*.parquet, <action>/part-*.parquet
     photo_measures/       part-*.parquet
@@ -26,9 +26,8 @@ import re
 from pathlib import Path
 
 from seglib.data.buckets.address import looks_like_address
-from seglib.data.image import is_image_id
 from seglib.errors import StoreError
-from seglib.fileio.shared_disk import retry_stale
+from seglib.store.pictures.picture_folder import PictureFolder
 from seglib.store.records import Dataset, Run
 
 _FOLDERS = (
@@ -118,19 +117,21 @@ class StoreLayout:
     def oddities_folder(self, run: str) -> Path:
         return self.run_folder(run) / "oddities"
 
-    # --- masks and thumbnails, in subfolders named by the first two digits of the image_id ---
+    # --- masks and thumbnails ---
 
-    def masks_folder(self, run: str) -> Path:
-        return self.run_folder(run) / "masks"
+    def masks(self, run: str) -> PictureFolder:
+        return PictureFolder(self.run_folder(run) / "masks", ".png")
 
     def mask_path(self, run: str, image_id: str) -> Path:
-        return self.path.joinpath("runs", run, "masks", _check_image_id(image_id)[:2], f"{image_id}.png")
+        """Where a mask is written; `masks` reads it, also from a pack."""
+        return self.masks(run).path(image_id)
 
-    def thumbnails_folder(self) -> Path:
-        return self.path / "thumbs"
+    def thumbnails(self) -> PictureFolder:
+        return PictureFolder(self.path / "thumbs", ".jpg")
 
     def thumbnail_path(self, image_id: str) -> Path:
-        return self.path.joinpath("thumbs", _check_image_id(image_id)[:2], f"{image_id}.jpg")
+        """Where a thumbnail is written; `thumbnails` reads it, also from a pack."""
+        return self.thumbnails().path(image_id)
 
     # --- everything else ---
 
@@ -242,28 +243,9 @@ class StoreLayout:
                 )
 
 
-def read_without_links(path: Path) -> bytes:
-    """Read an image file of the store; a symbolic link raises `OSError` where the platform has O_NOFOLLOW."""
-
-    def read() -> bytes:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NOFOLLOW", 0))) as file:
-            return file.read()
-
-    return retry_stale(read)
-
-
 def _check_action(action: str) -> str:
     if not re.fullmatch("[0-9a-f]{16}", action):
         raise StoreError(
             f"{action[:40]!r} is no action on own columns: a part of this store was changed, restore it from a copy."
         )
     return action
-
-
-def _check_image_id(image_id: str) -> str:
-    """Validate an image_id before it becomes part of a path, since it may come from a tampered file."""
-    if not is_image_id(image_id):
-        raise StoreError(
-            f"{image_id[:40]!r} is not an image_id: a part of this store was changed, restore it from a copy."
-        )
-    return image_id

@@ -1,8 +1,10 @@
-"""Read and validate the JSON records of a store's datasets and runs.
+"""Read and validate the JSON records of a store, of its datasets and of its runs.
 
-`dataset.json` -> `Dataset`, `run.json` -> `Run`; raises `DamagedFileError` if a record is invalid.
+`store.json` -> layout, `dataset.json` -> `Dataset`, `run.json` -> `Run`; raises `DamagedFileError` if a record is
+invalid.
 """
 
+import json
 import math
 import os
 import unicodedata
@@ -19,7 +21,12 @@ from seglib.errors import StoreError, UsageError
 from seglib.fileio import json_record
 
 SCHEMA_VERSION = 1
-"""Version of the layout on disk. A store with a higher number comes from a newer version and is left untouched."""
+"""Version of the layout on disk of a new store, and of all records."""
+
+PACKED_LAYOUT = 2
+"""Version of the layout of a store with packs. A store with a higher number comes from a newer version of this program
+and is left untouched.
+"""
 
 MAX_TITLE_LENGTH = 120
 
@@ -27,6 +34,7 @@ _BIDI_CONTROLS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 """Invisible characters of Persian and of emoji sequences, which names may have."""
 
+_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {PACKED_LAYOUT}}} into it'
 _DATASET_REMEDY = "run over the folder of its photos again, which rewrites it"
 _RUN_REMEDY = "the command that made the run rewrites it with `verify`; or remove the run"
 
@@ -88,6 +96,23 @@ def clean_title(text: str) -> str:
     """A title from text of unknown origin, such as a file name: without control characters, and cut if too long."""
     kept = "".join(sign for sign in " ".join(text.split()) if sign.isprintable() or sign in JOINERS)
     return kept if len(kept) <= MAX_TITLE_LENGTH else kept[: MAX_TITLE_LENGTH - 1] + "…"
+
+
+def read_layout(marker: Path) -> int:
+    """The version of a store's layout, from its `store.json`. Raises `StoreError` if this program does not know it."""
+    layout = json_record.read(marker, _STORE_REMEDY).get("schema")
+    if not isinstance(layout, int) or layout < 1:
+        raise json_record.damaged_error(marker, _STORE_REMEDY)
+    if layout > PACKED_LAYOUT:
+        raise StoreError(
+            f"This store has layout {layout}, and this program knows up to {PACKED_LAYOUT}: "
+            "upgrade the program, or name another store."
+        )
+    return layout
+
+
+def encode_layout(layout: int) -> bytes:
+    return json.dumps({"schema": layout}, indent=1).encode()
 
 
 def read_dataset(file: Path) -> Dataset:

@@ -7,7 +7,6 @@ the rows. A store can be read while a run writes to it. Does not need torch.
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -33,7 +32,7 @@ from seglib.masks import overlay, png
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.store import content, records, tags
 from seglib.store.content import LabelledFiles
-from seglib.store.layout import StoreLayout, read_without_links, refuse_address
+from seglib.store.layout import StoreLayout, refuse_address
 from seglib.store.own_columns.join import append_own_columns
 from seglib.store.photo_measures import rows as photo_measures
 from seglib.store.records import SCHEMA_VERSION, Dataset, Run
@@ -52,8 +51,6 @@ from seglib.store.schemas import (
     to_frame,
 )
 
-_STORE_REMEDY = f'restore it from a copy, or write {{"schema": {SCHEMA_VERSION}}} into it'
-
 _ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
 """Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
 
@@ -67,14 +64,7 @@ class Store(StoreLayout):
             raise StoreError(
                 f"There is no store at {str(path)!r}: run a model over a folder of photos first, with this `store`."
             )
-        schema_version = json_record.read(self.path / STORE_MARKER, _STORE_REMEDY).get("schema")
-        if not isinstance(schema_version, int) or schema_version < 1:
-            raise json_record.damaged_error(self.path / STORE_MARKER, _STORE_REMEDY)
-        if schema_version > SCHEMA_VERSION:
-            raise StoreError(
-                f"This store has layout {schema_version}, and this program knows up to {SCHEMA_VERSION}: "
-                "upgrade the program, or name another store."
-            )
+        records.read_layout(self.path / STORE_MARKER)
         self.refuse_links()
         self.atomic = RegisteredWriter(self.path)
 
@@ -85,15 +75,19 @@ class Store(StoreLayout):
         try:
             if not marker.exists():
                 marker.parent.mkdir(parents=True, exist_ok=True)
-                AtomicWriter(marker.parent).write(
-                    marker, json.dumps({"schema": SCHEMA_VERSION}, indent=1).encode(), durable=True
-                )
+                AtomicWriter(marker.parent).write(marker, records.encode_layout(SCHEMA_VERSION), durable=True)
         except OSError as error:
             raise StoreError(
                 f"The store {str(path)!r} cannot be created ({error.strerror}): "
                 "name a folder that may be written with `store`."
             ) from None
         return cls(path)
+
+    def raise_layout(self, layout: int) -> None:
+        """Record that this store needs a program that knows this layout. The caller must hold the store lock."""
+        marker = self.path / STORE_MARKER
+        if records.read_layout(marker) < layout:
+            self.atomic.write(marker, records.encode_layout(layout), durable=True)
 
     # --- datasets and their files --------------------------------------------------------------------------------
 
@@ -334,7 +328,7 @@ class Store(StoreLayout):
                 "has that of each path."
             )
         try:
-            return png.decode_verified_png(read_without_links(self.mask_path(run, image_id)))
+            return png.decode_verified_png(self.masks(run).read(image_id))
         except (OSError, ValueError):
             raise StoreError(
                 f"The mask of {image_id} in {run} is missing or damaged: run again with `verify` to recreate it."
@@ -390,7 +384,7 @@ class Store(StoreLayout):
 
     def _last_run_with(self, image_id: str) -> Run:
         for run in reversed(self.runs()):
-            if self.mask_path(run.run, image_id).exists():
+            if self.masks(run.run).exists(image_id):
                 return run
         raise StoreError(f"No run holds a mask of {image_id}: run a model first, or again with `verify`.")
 

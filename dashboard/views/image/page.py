@@ -142,7 +142,7 @@ def _contradiction(row: Any) -> None:
 
 
 def _has_mask(selection: Selection, run: Run, image_id: str) -> bool:
-    return run.run == selection.run.run or selection.store.mask_path(run.run, image_id).exists()
+    return run.run == selection.run.run or selection.store.masks(run.run).exists(image_id)
 
 
 def _shown_runs(selection: Selection, available: list[Run]) -> list[Run]:

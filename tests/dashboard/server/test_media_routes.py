@@ -15,6 +15,7 @@ from dashboard.server.cache import ByteCache
 from dashboard.settings import ServerSettings
 from seglib.classes import VOC_CLASSES, palette
 from seglib.evaluation import truth_counting
+from seglib.maintenance import compact
 from seglib.masks import difference
 from seglib.store import ground_truth
 from seglib.store.store import Store
@@ -50,6 +51,32 @@ def test_a_picture_that_the_browser_has_is_not_sent_again(client):
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
     assert client.get(url, headers={"If-None-Match": '"other"'}).status_code == 200
     assert client.get(f"{url}?palette=voc").headers["etag"] != etag
+
+
+def test_packed_pictures_are_served_as_single_files_are(graded, full):
+    client, about, masks = graded
+    store = Store(full)
+
+    def ask():
+        urls = [
+            media_urls.thumbnail_url(store, CAT),
+            media_urls.mask_url(store, RUN, CAT),
+            media_urls.overlay_url(store, RUN, CAT, "voc"),
+            media_urls.difference_url(store, RUN, RUN, CAT),
+            media_urls.error_map_url(store, RUN, CAT, about, masks[CAT]),
+        ]
+        return urls, [client.get(url) for url in urls]
+
+    before = ask()
+    compact.pack_pictures(store)
+    assert not store.mask_path(RUN, CAT).exists()
+    after = ask()
+    assert not set(after[0]) & set(before[0]), "a packed picture has another version"
+    for old, new in zip(before[1], after[1], strict=True):
+        assert new.content == old.content
+        assert new.headers["cache-control"].endswith("immutable")
+    unknown = "0" * 32
+    assert media_urls.thumbnail_url(store, unknown) is media_urls.difference_url(store, RUN, RUN, unknown) is None
 
 
 def test_the_heads_alone_can_be_asked_for(client):

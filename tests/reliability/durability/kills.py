@@ -185,7 +185,7 @@ def killed_at_random_times(tries: int, seed: int, folder: Path) -> CampaignResul
 
 
 def others_killed(tries: int, seed: int, folder: Path) -> CampaignResult:
-    """compare, evaluate, import-masks, tag and prune."""
+    """compare, evaluate, import-masks, tag, prune and pack."""
     told = []
     victims = _others(folder, seed)
     for index, (name, make) in enumerate(victims.items()):
@@ -220,7 +220,21 @@ def _others(folder: Path, seed: int) -> dict[str, Callable[[], KillTarget]]:
         "import-masks": victim(prepared, "import-masks", str(masks), "--classes", classes, "--name", "x"),
         "tag": victim(prepared, "tag", "seen", "--where", "label=cats"),
         "prune": victim(_made_stale(scene, stale), "prune"),
+        "pack": victim(_half_packed(scene, folder / "half_packed"), "pack"),
     }
+
+
+def _half_packed(scene: Scene, store: Path) -> Path:
+    """A store with a pack, and with single files beside it."""
+    hidden = scene.folder / "hidden.png"
+    (scene.photos / "dogs" / "0003.png").rename(hidden)
+    try:
+        for command in (scene.run(store), ["pack", "--store", str(store)]):
+            assert run_forked(scene.command(command), scene.folder).code == 0
+    finally:
+        hidden.rename(scene.photos / "dogs" / "0003.png")
+    assert run_forked(scene.command(scene.run(store)), scene.folder).code == 0
+    return store
 
 
 def _made_stale(scene: Scene, store: Path) -> Path:
@@ -242,5 +256,5 @@ CAMPAIGNS: tuple[Campaign, ...] = (
     ),
     Campaign(RUNS, "`seglib run` killed from outside at random times", in_own_process(killed_at_random_times), 30, 2),
     Campaign(RUNS, "`seglib run` stopped by SIGTERM and Ctrl-C at the same points", in_own_process(run_stopped), 40, 2),
-    Campaign(RUNS, "other commands killed at the same points", in_own_process(others_killed), 40, 5),
+    Campaign(RUNS, "other commands killed at the same points", in_own_process(others_killed), 60, 6),
 )

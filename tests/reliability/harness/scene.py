@@ -143,8 +143,8 @@ def content(path: Path) -> dict[str, Any]:
     found["tags"] = tags.tags_by_image(store).sort_index().to_csv()
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
-        if file.suffix in (".png", ".jpg"):
-            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+        if file.suffix in (".png", ".jpg", ".zip"):
+            found[_without_digest(file, path)] = hashlib.sha256(file.read_bytes()).hexdigest()
         elif file.name == "run.json":
             about = json.loads(file.read_bytes())
             found[name] = json.dumps({key: about[key] for key in ("run", "model", "classes", "recipe")})
@@ -154,7 +154,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def _without_digest(file: Path, store: Path) -> str:
-    name = "part" if file.name.startswith("part-") else file.name
+    name = "part" if file.name.startswith("part-") else "pack" if file.name.startswith("pack-") else file.name
     return (file.parent / name).relative_to(store).as_posix()
 
 

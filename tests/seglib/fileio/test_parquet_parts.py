@@ -60,6 +60,38 @@ def test_large_parts_are_left_alone(tmp_path, scratch, monkeypatch):
     assert read(folder) == [("a", 1), ("b", 1), ("c", 1), ("a", 3)]
 
 
+def test_a_merged_part_does_not_pass_newer_rows_in_a_part_that_is_left_alone(tmp_path, scratch, monkeypatch):
+    monkeypatch.setattr(parquet_parts, "MERGED_ROWS", 3)
+    folder = tmp_path / "rows"
+    for value in (1, 2):
+        parquet_parts.append(scratch, folder, rows(("a", value)))
+    parquet_parts.append(scratch, folder, rows(("a", 3), ("b", 3), ("c", 3)))
+    for value in (4, 5):
+        parquet_parts.append(scratch, folder, rows(("b", value)))
+    parquet_parts.merge(scratch, folder, SCHEMA, ["key"])
+    assert read(folder) == [("a", 2), ("a", 3), ("b", 3), ("c", 3), ("b", 5)]
+
+
+def test_merging_never_reads_more_than_a_group(tmp_path, scratch, monkeypatch):
+    monkeypatch.setattr(parquet_parts, "GROUP_ROWS", 4)
+    folder = tmp_path / "rows"
+    for value in range(10):
+        parquet_parts.append(scratch, folder, rows((f"k{value}", value)))
+    parquet_parts.merge(scratch, folder, SCHEMA, ["key"])
+    assert [parquet_parts.count_part_rows(folder / name) for name in parquet_parts.list_parts(folder)] == [4, 4, 2]
+    assert read(folder) == [(f"k{value}", value) for value in range(10)]
+
+
+def test_a_part_that_already_holds_what_merging_gives_stays(tmp_path, scratch):
+    """As after a merge that was killed before it removed what it had merged."""
+    folder = tmp_path / "rows"
+    parquet_parts.append(scratch, folder, rows(("a", 1)))
+    parquet_parts.append(scratch, folder, rows(("a", 1), ("b", 2)))
+    for _ in range(2):
+        parquet_parts.merge(scratch, folder, SCHEMA, ["key"])
+        assert read(folder) == [("a", 1), ("b", 2)]
+
+
 @pytest.mark.slow
 def test_readers_never_miss_rows_while_others_merge(tmp_path, scratch):
     folder, stop, short = tmp_path / "rows", threading.Event(), []

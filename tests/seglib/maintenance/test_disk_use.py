@@ -15,7 +15,7 @@ def store(tmp_path):
     """256 subfolders of 4 masks of 1000 to 1003 bytes, and 500 bytes of statistics."""
     store = Store.create(tmp_path / "store")
     for shard in range(256):
-        folder = store.masks_folder("r") / f"{shard:02x}"
+        folder = store.masks("r").folder / f"{shard:02x}"
         folder.mkdir(parents=True)
         for number in range(4):
             (folder / f"{number}.png").write_bytes(b"x" * (1000 + number))
@@ -31,7 +31,7 @@ def test_few_masks_are_all_measured(store):
 
 
 def test_many_masks_are_estimated_from_some_subfolders(store, monkeypatch):
-    for mask in (store.masks_folder("r") / "00").iterdir():
+    for mask in (store.masks("r").folder / "00").iterdir():
         mask.write_bytes(b"x" * 1101)
     looked = []
     real = os.scandir
@@ -46,6 +46,6 @@ def test_links_and_missing_folders_count_nothing(store, tmp_path):
     big = tmp_path / "big"
     big.write_bytes(b"x" * 10**6)
     (store.run_folder("r") / "link").symlink_to(big)
-    (store.masks_folder("r") / "zz").symlink_to(tmp_path, target_is_directory=True)
+    (store.masks("r").folder / "zz").symlink_to(tmp_path, target_is_directory=True)
     assert measure_run(store, "r").bytes == 256 * 4006 + 500
     assert measure_run(store, "none").bytes == 0

@@ -216,7 +216,7 @@ def test_the_command_names_damage_and_ends_with_1(store, capsys):
 def test_a_damaged_store_json_says_how_to_mend_it(store):
     for content in ("", '{"schema": 0}', '{"schema": "1"}', "[]"):
         (store.path / "store.json").write_text(content)
-        with pytest.raises(DamagedFileError, match=re.escape('write {"schema": 1} into it')):
+        with pytest.raises(DamagedFileError, match=re.escape('write {"schema": 2} into it')):
             Store(store.path)
 
 

@@ -1,0 +1,1 @@
+"""Masks and thumbnails of a store, as single files or in packs."""
