@@ -33,16 +33,10 @@ from seglib.masks import statistics
 from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.query import columns, fields
 from seglib.query.fields import Field
-from seglib.query.filters import (
-    FILTERS,
-    ChoiceFilter,
-    CountFilter,
-    Filters,
-    FilterValue,
-    TagFilter,
-    find_filter,
-    passes_filter,
-)
+from seglib.query.filter_kinds.base import FilterValue
+from seglib.query.filter_kinds.names import ChoiceFilter, TagFilter
+from seglib.query.filter_kinds.ranges import CountFilter
+from seglib.query.filters import FILTERS, Filters, find_filter, passes_filter
 from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.query.statistics import CLASS_COLUMNS, sort_positions
 from seglib.store import tags
