@@ -150,10 +150,13 @@ def table_schema(classes: Sequence[str]) -> pa.Schema:
     )
 
 
-def join_stats(files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
+def join_stats(
+    files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table, first: int = 0
+) -> tuple[pa.Table, NDArray[np.intp]]:
     """(files that the run has computed, in order, with their newest statistics; their positions in `files`).
 
-    `stats`: all rows of the run's statistics, oldest first.
+    `stats`: all rows of the run's statistics, oldest first. `first`: the position of the first of these files among
+    those of `labels`.
     """
     places, stats_rows = _match_newest(files["image_id"], stats["image_id"])
     if len(places) < len(files):
@@ -165,7 +168,7 @@ def join_stats(files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table
         table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
     for name in stats.column_names[1:]:
         table = table.append_column(name, stats[name])
-    return labels.add_columns(table, run, places), places
+    return labels.add_columns(table, run, places + first), places
 
 
 def _match_newest(wanted: pa.ChunkedArray, known: pa.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
