@@ -223,7 +223,7 @@ def _content(column: pa.ChunkedArray) -> bytes:
 
 
 def _repeats(ids: NDArray[np.bytes_], datasets: NDArray[np.int32]) -> pa.Table:
-    """The rows of photos that have several rows: row, image (a number), dataset (a number), in the table's order."""
+    """The rows of photos that have several rows: row, image and in_dataset (numbers), in the table's order."""
     order = np.argsort(ids, kind="stable")
     same = np.concatenate([ids[order][1:] == ids[order][:-1], [False]]) if len(ids) else np.zeros(0, bool)
     repeated = same | np.concatenate([[False], same[:-1]]) if len(ids) else same
@@ -234,6 +234,6 @@ def _repeats(ids: NDArray[np.bytes_], datasets: NDArray[np.int32]) -> pa.Table:
         {
             "row": pa.array(rows[by_row].astype(np.int64)),
             "image": pa.array(images[repeated][by_row].astype(np.int64)),
-            "dataset": pa.array(datasets[rows[by_row]]),
+            "in_dataset": pa.array(datasets[rows[by_row]]),
         }
     )

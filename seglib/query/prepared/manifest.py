@@ -2,7 +2,7 @@
 
 cache/tables/<run>/manifest.json            version, pieces in order, repeats
 cache/tables/<run>/piece-<digest>.parquet   rows sorted by dataset and path, at most `MOST_ROWS`
-cache/tables/<run>/repeats-<digest>.parquet rows of photos that have several rows: row, image, dataset
+cache/tables/<run>/repeats-<digest>.parquet rows of photos that have several: row, image, in_dataset
 """
 
 from dataclasses import asdict, dataclass

@@ -6,9 +6,10 @@
 Needs the extra `large`.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,9 +28,6 @@ from seglib.query.sql.condition import EVERY_ROW, Condition
 from seglib.query.statistics import CLASS_COLUMNS
 from seglib.store import tags
 from seglib.store.store import Store
-
-if TYPE_CHECKING:
-    import duckdb
 
 MEMORY_LIMIT = "768MB"
 """What DuckDB may hold; beyond it, it writes to the store's cache."""
@@ -53,7 +51,8 @@ class PreparedTable:
         head = read_head([pq.read_schema(piece) for piece in pieces])
         spill = manifest.folder.parent / "spilled"
         self._connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
-        self._connection.execute("set enable_progress_bar = false")
+        for setting in ("enable_progress_bar", "python_enable_replacements"):
+            self._connection.execute(f"set {setting} = false")
         self._load_tags()
         self.columns = SqlColumns(head.assign(tags=tags.align_tags(self._tags, pd.Series([], dtype="str"))))
         self._starts = np.cumsum([0, *(piece.rows for piece in manifest.pieces)])
@@ -62,7 +61,7 @@ class PreparedTable:
         self._connection.execute(f"create view photos as {' union all '.join(every)}")
         repeats = _quote(str(manifest.folder / manifest.repeats))
         self._connection.execute(f"create table repeats as select * from read_parquet({repeats})")
-        shared = "select image from repeats group by image having count(distinct dataset) > 1"
+        shared = "select image from repeats group by image having count(distinct in_dataset) > 1"
         self._connection.execute(f"create table shared as select * from repeats where image in ({shared})")
         self.has_shared = self.query("select count(*) from shared")[0][0] > 0
         repeated = self.query_arrow("select row, image from repeats order by row")
@@ -88,16 +87,20 @@ class PreparedTable:
     # --- queries -------------------------------------------------------------------------------------------------
 
     def query(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return [*self._execute(text, values).fetchall()]
+        with self._errors_as_sentences():
+            rows: list[tuple[Any, ...]] = self._connection.cursor().execute(text, list(values)).fetchall()
+        return rows
 
     def query_arrow(self, text: str, values: Sequence[Any] = ()) -> pa.Table:
-        return self._execute(text, values).to_arrow_table()
+        with self._errors_as_sentences():
+            return self._connection.cursor().sql(text, params=list(values)).to_arrow_table()
 
-    def _execute(self, text: str, values: Sequence[Any]) -> "duckdb.DuckDBPyRelation":
+    @contextlib.contextmanager
+    def _errors_as_sentences(self) -> Iterator[None]:
         import duckdb
 
         try:
-            return self._connection.cursor().sql(text, params=list(values))
+            yield
         except duckdb.OutOfMemoryException:
             raise StoreError(
                 f"This needs more than the {MEMORY_LIMIT} that the prepared table may take: narrow the filters."
@@ -117,8 +120,8 @@ class PreparedTable:
         if not self.has_shared:
             return passes
         later = (
-            "select row from (select s.row, s.dataset, min(s.dataset) over (partition by s.image) as first "
-            f"from shared s join photos using (row) where {passes.text}) where dataset > first"
+            "select row from (select row, in_dataset, min(in_dataset) over (partition by image) as first_dataset "
+            f"from shared join photos using (row) where {passes.text}) where in_dataset > first_dataset"
         )
         return passes & Condition(f"(row not in ({later}))", passes.values)
 
@@ -222,8 +225,10 @@ class PreparedTable:
         """Name of a category -> files that pass the filters, in the order of names; "" counts those without one."""
         where, value = self.condition(filters), self.columns.value(field)
         text = f"select {value}, count(*) from photos where {where.text} group by all"
-        counts = {("" if name is None else str(name)): int(n) for name, n in self.query(text, where.values)}
-        return {name: counts.get(name, 0) for name in ("", *self.columns.names(field))}
+        counts = dict.fromkeys(("", *self.columns.names(field)), 0)
+        for name, n in self.query(text, where.values):
+            counts["" if name is None else str(name)] += int(n)
+        return counts
 
     def count_tags(self, filters: Filters) -> dict[str, int]:
         """Tag -> files that pass the filters; "" counts untagged ones."""
