@@ -190,7 +190,7 @@ class _Builder:
         return changes.astype(np.int32)
 
     def _write(self, kind: str, table: pa.Table) -> str:
-        digest = hashlib.sha256()
+        digest = hashlib.sha256(repr((_FORMAT, table.column_names)).encode())
         for name in table.column_names:
             digest.update(_content(table[name]))
         name = f"{kind}-{digest.hexdigest()[:16]}.parquet"

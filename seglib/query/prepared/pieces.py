@@ -19,6 +19,10 @@ from seglib.query.fields import COLUMN_PREFIX, own_columns
 from seglib.query.sql.columns import PRESENCE_BITS
 
 _METADATA = b"seglib"
+_NULLABLE = {
+    **{pa.int64(): pd.Int64Dtype(), pa.int32(): pd.Int32Dtype()},
+    **{pa.uint16(): pd.UInt16Dtype(), pa.bool_(): pd.BooleanDtype()},
+}
 _LEFT_OUT = ("run", "model")
 """Columns with a single value, which only the metadata has."""
 
@@ -76,32 +80,24 @@ def _empty(dtypes: set[str], names: set[str]) -> pd.Series:
 
 def to_frame(rows: pa.Table, head: pd.DataFrame) -> pd.DataFrame:
     """Rows of the prepared table as those of the table: the columns of `head`, with its dtypes."""
-    classes, own = classes_of(head), own_columns(head)
     area = rows["grid_width"].to_numpy().astype(np.float64) * rows["grid_height"].to_numpy()
-    sources: dict[str, Any] = {f"px:{name}": None for name in classes}
-    sources |= {f"blobs:{name}": f"blobs_{number}" for number, name in enumerate(classes)}
-    sources |= {COLUMN_PREFIX + name: f"column_{number}" for number, name in enumerate(own)}
+    sources = {f"blobs:{name}": f"blobs_{number}" for number, name in enumerate(classes_of(head))}
+    sources |= {COLUMN_PREFIX + name: f"column_{number}" for number, name in enumerate(own_columns(head))}
+    shares = {f"px:{name}": f"share_{number}" for number, name in enumerate(classes_of(head))}
     columns: dict[str, pd.Series] = {}
     for name, empty in head.items():
-        dtype = empty.dtype
         if name in _LEFT_OUT:
-            codes = np.zeros(len(rows), np.int8)
-            columns[name] = pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))
-            continue
-        if sources.get(name, name) is None:
-            share = rows[f"share_{classes.index(str(name).removeprefix('px:'))}"]
-            values = pd.Series(np.rint(share.to_numpy() * area))
+            values = pa.array(np.repeat(empty.cat.categories, len(rows)), pa.string())
+        elif name in shares:
+            values = pa.array(np.rint(rows[shares[str(name)]].to_numpy() * area), pa.int32(), from_pandas=True)
         else:
-            values = rows[sources.get(name, name)].to_pandas()
-        columns[str(name)] = _fit(values, dtype)
+            values = rows[sources.get(str(name), str(name))]
+        columns[str(name)] = to_series(values, empty.dtype)
     return pd.DataFrame(columns)
 
 
-def _fit(values: pd.Series, dtype: Any) -> pd.Series:
+def to_series(values: pa.Array | pa.ChunkedArray, dtype: Any) -> pd.Series:
+    """Values with the dtype that they have in the table."""
     if isinstance(dtype, pd.CategoricalDtype):
-        return pd.Series(pd.Categorical(values.astype("object"), dtype=dtype))
-    return (
-        values.astype("Float64").astype(dtype)
-        if values.dtype == np.float64 and dtype.kind == "i"
-        else values.astype(dtype)
-    )
+        return pd.Series(values.dictionary_encode().to_pandas()).cat.set_categories(dtype.categories)
+    return pd.Series(values.to_pandas(types_mapper=_NULLABLE.get)).astype(dtype)

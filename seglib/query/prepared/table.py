@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from seglib.errors import StoreError
 from seglib.query.columns import split_tags
-from seglib.query.fields import Kind, find_field
+from seglib.query.fields import Kind, field_values, find_field
 from seglib.query.filters import Filters, filters_condition
 from seglib.query.prepared.manifest import Manifest, read_manifest
-from seglib.query.prepared.pieces import read_head, to_frame
+from seglib.query.prepared.pieces import read_head, to_frame, to_series
 from seglib.query.sql.columns import SqlColumns
 from seglib.query.sql.condition import EVERY_ROW, Condition
 from seglib.query.statistics import CLASS_COLUMNS
@@ -91,9 +91,13 @@ class PreparedTable:
             rows: list[tuple[Any, ...]] = self._connection.cursor().execute(text, list(values)).fetchall()
         return rows
 
-    def query_arrow(self, text: str, values: Sequence[Any] = ()) -> pa.Table:
+    def query_arrow(self, text: str, values: Sequence[Any] = (), given: pa.Table | None = None) -> pa.Table:
+        """`given`: a table that the query calls `given`."""
         with self._errors_as_sentences():
-            return self._connection.cursor().sql(text, params=list(values)).to_arrow_table()
+            cursor = self._connection.cursor()
+            if given is not None:
+                cursor.register("given", given)
+            return cursor.sql(text, params=list(values)).to_arrow_table()
 
     @contextlib.contextmanager
     def _errors_as_sentences(self) -> Iterator[None]:
@@ -203,11 +207,24 @@ class PreparedTable:
         found = self.query("select row from photos where image_id = ? order by row", [image_id])
         return np.array([row for (row,) in found], np.int32)
 
-    def image_ids(self, filters: Filters, limit: int) -> list[str]:
-        """At most `limit` of the images that pass the filters."""
+    def image_ids(self, filters: Filters) -> pa.Array:
+        """The images that pass the filters, in the order of the table."""
         where = self.condition(filters)
-        text = f"select image_id from photos where {where.text} limit {int(limit)}"
-        return [image_id for (image_id,) in self.query(text, where.values)]
+        return self.query_arrow(f"select image_id from photos where {where.text}", where.values)["image_id"]
+
+    def rows_of_images(self, image_ids: pa.Array, filters: Filters | None = None) -> NDArray[np.int32]:
+        """The numbers of the rows with any of these contents, of those that pass the filters, in order."""
+        where = self.condition(filters or Filters())
+        text = f"select row from photos where image_id in (select image_id from given) and {where.text} order by row"
+        given = pa.table({"image_id": image_ids})
+        rows: NDArray[np.int32] = self.query_arrow(text, where.values, given)["row"].to_numpy().astype(np.int32)
+        return rows
+
+    def values(self, filters: Filters, field: str) -> pd.Series:
+        """The values of a field in the rows that figures count, with the dtype of the table, as `field_values`."""
+        where, dtype = self.counted(filters), field_values(self.head, field).dtype
+        text = f"select {self.columns.value(field)} as value from photos where {where.text} order by row"
+        return to_series(self.query_arrow(text, where.values)["value"], dtype)
 
     def left_out(self, filters: Filters) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
         """(dataset and image_id of the selected rows of photos that several datasets hold, whether each is counted)."""

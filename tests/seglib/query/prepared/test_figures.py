@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from pandas.testing import assert_frame_equal
+from pandas.testing import assert_frame_equal, assert_series_equal
 
 from seglib.query import columns, histograms, statistics
-from seglib.query.fields import list_fields
+from seglib.query.fields import field_values, list_fields
 from seglib.query.filters import Filters, select
 from seglib.query.prepared.figures import PreparedFigures
 from seglib.query.repeats import describe_repeats, first_datasets
@@ -165,3 +166,29 @@ def test_a_photo_is_found_by_its_content(both):
     for image_id in frame["image_id"].iloc[[0, 7, 8]]:
         assert table.rows_of_image(image_id).tolist() == np.flatnonzero(frame["image_id"] == image_id).tolist()
     assert table.rows_of_image("nothing").tolist() == []
+
+
+def test_values_of_a_field_for_a_chart(both):
+    frame, table = both
+    filters = Filters.decode("width=100..")
+    rows = select(frame, filters)
+    rows = rows[first_datasets(rows)]
+    for field in list_fields(frame):
+        if field.name != "tag":
+            expected = field_values(rows, field.name)
+            if expected.dtype == np.float32:
+                expected = pd.Series(columns.to_float64(expected))
+            found = table.values(filters, field.name)
+            assert_series_equal(
+                found, expected.reset_index(drop=True), check_names=False, check_dtype=expected.dtype != np.float64
+            )
+
+
+def test_rows_of_given_images(both):
+    frame, table = both
+    some = frame["image_id"].iloc[[200, 3, 3]]
+    expected = np.flatnonzero(frame["image_id"].isin(some))
+    assert table.rows_of_images(pa.array(some)).tolist() == expected.tolist()
+    assert table.rows_of_images(pa.array([], pa.string())).tolist() == []
+    filters = Filters.decode("width=100..")
+    assert table.image_ids(filters).to_pylist() == select(frame, filters)["image_id"].tolist()
