@@ -111,8 +111,7 @@ def _count_passing(source: RunSource, entry: Filter) -> dict[str, int]:
     """Return value -> photos that have it and pass all other filters."""
     others = without_keys(session.view().filters, (entry.key,))
     if isinstance(entry, PresentFilter):
-        present = photo_statistics.class_distribution(photo_query(source, others))["present"]
-        return {str(name): int(number) for name, number in present.items()}
+        return photo_statistics.count_present(photo_query(source, others))
     return photo_queries.count_choices(source, others, entry.key)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from seglib.classes import BACKGROUND
 from seglib.query.filters import Filters
@@ -31,12 +32,12 @@ class PreparedFigures:
     def class_distribution(self) -> pd.DataFrame:
         classes, wanted = self._columns.classes, []
         for name in classes:
-            share, present = self._columns.share(name), f"filter ({self._columns.present(name).text})"
-            wanted += [f"avg({share})", f"avg({share}) {present}", f"count(*) {present}", f"count({share})"]
+            share, present = self._columns.share(name), self._columns.present(name).text
+            wanted += [f"avg({share})", f"avg(case when {present} then {share} end)", f"count({share})"]
         row = self._one(", ".join(wanted)) if wanted else ()
         rows = []
-        for number, name in enumerate(classes):
-            mean, mean_present, present, n = row[4 * number : 4 * number + 4]
+        for number, (name, present) in enumerate(self.count_present().items()):
+            mean, mean_present, n = row[3 * number : 3 * number + 3]
             rows.append(
                 {
                     "class": name,
@@ -50,17 +51,22 @@ class PreparedFigures:
         columns = ["class", "mean_share", "mean_share_when_present", "present", "presence", "n"]
         return pd.DataFrame(rows, columns=columns).set_index("class")
 
+    def count_present(self) -> dict[str, int]:
+        bits, counts = self._presence()
+        return dict(zip(self._columns.classes, (bits @ counts).tolist(), strict=True))
+
     def co_occurrence(self) -> pd.DataFrame:
-        classes, words = self._columns.classes, self._columns.presence_words()
-        counts = np.zeros((len(classes), len(classes)), np.int64)
-        if words:
-            groups = np.array(self._rows(f"{', '.join(words)}, count(*)", "group by all"), np.int64)
-            groups = groups.reshape(-1, len(words) + 1)
-            bits = np.array(
-                [groups[:, number // PRESENCE_BITS] >> number % PRESENCE_BITS & 1 for number, _ in enumerate(classes)]
-            )  # (C, groups)
-            counts = (bits * groups[:, -1]) @ bits.T
-        return pd.DataFrame(counts, index=classes, columns=classes)
+        classes, (bits, counts) = self._columns.classes, self._presence()
+        return pd.DataFrame((bits * counts) @ bits.T, index=classes, columns=classes)
+
+    def _presence(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(int64 0 or 1 (C, S), int64 (S,)): the sets of classes that are present together, and their photos."""
+        words = self._columns.presence_words()
+        rows = self._rows(f"{', '.join(words)}, count(*)", "group by all") if words else []
+        groups = np.array(rows, np.int64).reshape(-1, len(words) + 1)
+        places = range(len(self._columns.classes))
+        bits = [groups[:, place // PRESENCE_BITS] >> place % PRESENCE_BITS & 1 for place in places]
+        return np.array(bits, np.int64).reshape(len(places), -1), groups[:, -1]
 
     def folder_vs_content(self) -> pd.DataFrame:
         named = [name for (name,) in self._rows("label_class", "group by all") if name is not None]
@@ -88,12 +94,12 @@ class PreparedFigures:
 
     def share_spread_by_label(self, name: str) -> pd.DataFrame:
         share = self._columns.share(name)
-        quantiles = ", ".join(f"quantile_cont({share}, {quantile!r})" for quantile in QUANTILES.values())
         rows = self._rows(
-            f"coalesce(label, '') as label, count(*), avg({share}), {quantiles}",
+            f"coalesce(label, '') as label, count(*), avg({share}), quantile_cont({share}, {[*QUANTILES.values()]})",
             "group by 1 order by 1",
             f"{share} is not null",
         )
+        rows = [(*first, *quantiles) for *first, quantiles in rows]
         return pd.DataFrame(rows, columns=["label", "n", "mean", *QUANTILES]).set_index("label")
 
     def histogram(self, field: str, bins: int = 20) -> pd.DataFrame:

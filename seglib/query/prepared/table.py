@@ -185,19 +185,20 @@ class PreparedTable:
 
     def unique_rows(self, filters: Filters, sort: str, name: str = "") -> NDArray[np.int32]:
         """The same, with only the first of identical files."""
-        return self._without_repeats(self.sorted_rows(filters, sort, name))
+        return self.without_repeats(self.sorted_rows(filters, sort, name))
 
     def first_unique_rows(self, filters: Filters, sort: str, name: str, number: int) -> NDArray[np.int32]:
         """The first `number` of them, without sorting the whole selection."""
         taken = number
         while True:
             rows = self.sorted_rows(filters, sort, name, limit=taken)
-            unique = self._without_repeats(rows)
+            unique = self.without_repeats(rows)
             if len(unique) >= number or len(rows) < taken:
                 return unique[:number]
             taken *= 4
 
-    def _without_repeats(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    def without_repeats(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+        """These rows with only the first of identical files."""
         image = self._repeated_images.reindex(rows)
         repeated = (image.notna() & image.duplicated()).to_numpy()
         return rows[~repeated] if repeated.any() else rows
@@ -257,11 +258,29 @@ class PreparedTable:
                 counts[name] = counts.get(name, 0) + int(n)
         return dict(sorted(counts.items()))
 
+    def count_options(self, key: str) -> dict[str, int]:
+        """Value -> rows that have it, for a filter with choices: names sorted, or the classes present."""
+        if key == "present":
+            return self.count_present()
+        return {name: n for name, n in self.count_names(Filters(), key).items() if n}
+
     def count_present(self) -> dict[str, int]:
         """Class -> rows in which it is present; classes in none are left out."""
         counts = [f"count(*) filter ({self.columns.present(name).text})" for name in self.columns.classes]
         row = self.query(f"select {', '.join(counts)} from photos")[0] if counts else ()
         return {name: int(n) for name, n in zip(self.columns.classes, row, strict=True) if n}
+
+    def count_column(self, filters: Filters, field: str) -> dict[str, int]:
+        """Value of an own column of names, or of true and false -> files that pass the filters; all values of the run,
+        in their order. "" counts those without a value, if the run has any.
+        """
+        value, passes = self.columns.value(field), self.condition(filters)
+        text = f"select {value}::varchar, count(*) filter ({passes.text}) from photos group by 1 order by 1 nulls last"
+        return {("" if name is None else name): int(n) for name, n in self.query(text, passes.values)}
+
+    def has_multiples(self, field: str, unit: int) -> bool:
+        """Whether all values of a field are multiples of the unit; dates are microseconds since 1970."""
+        return not self.query(f"select count(*) from photos where {self.columns.number(field)} % {unit} <> 0")[0][0]
 
     def value_range(self, field: str) -> tuple[float, float] | None:
         """The smallest and the largest value of a field of numbers or dates; None without values."""
