@@ -136,6 +136,20 @@ def locate_in_files(folder: Path, image_ids: Sequence[str]) -> pd.DataFrame:
     return located.reset_index(drop=True)
 
 
+def find_failures(folder: Path) -> pd.DataFrame:
+    """The files (path, label, reason, detail) that could not be read at their newest scan, found without reading the
+    whole index of a dataset; `folder` holds its parts.
+    """
+    columns, failed = ["path", "label", "reason", "detail"], pc.field("reason").is_valid()
+    ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=failed)["path"].unique().to_pylist()
+    if not ever:
+        return pd.DataFrame(columns=columns)
+    rows = parquet_parts.read(folder, FILES_SCHEMA, [*columns, "scan"], where=one_of("path", ever))
+    newest = keep_newest_files(rows)
+    found: pd.DataFrame = newest.filter(pc.not_equal(newest["reason"], VANISHED)).select(columns).to_pandas()
+    return found
+
+
 def table_schema(classes: Sequence[str]) -> pa.Schema:
     stats = stats_schema(classes)
     return pa.schema(

@@ -17,7 +17,7 @@ from seglib.errors import SegError
 
 
 def render(source: RunSource, state: TableState, title: str) -> bool:
-    """Draw what is to be said of the run's table, and start to prepare it if nobody has; return whether there is one."""
+    """Draw what is to be said of the run's table, and start to prepare it if needed; return whether there is one."""
     if state.is_current:
         return True
     settings, request = session.shown_settings(), PrepareRequest(run=source.run, title=title)

@@ -30,7 +30,6 @@ from seglib.query.prepared.manifest import (
     Manifest,
     Piece,
     read_manifest,
-    table_folder,
     write_manifest,
 )
 from seglib.query.prepared.pieces import to_arrow
@@ -75,7 +74,7 @@ def prepare(store: Store, run: Run, on_progress: OnProgress = lambda _: None) ->
     Raises:
         StoreError: A part is damaged, parts change faster than they are read, or another process is at the same work.
     """
-    started, folder = time.perf_counter(), table_folder(store, run.run)
+    started, folder = time.perf_counter(), store.table_folder(run.run)
     folder.mkdir(parents=True, exist_ok=True)
     with lock(folder):
         for _ in range(_TRIES):
@@ -89,35 +88,29 @@ def prepare(store: Store, run: Run, on_progress: OnProgress = lambda _: None) ->
 class _Builder:
     def __init__(self, store: Store, run: Run, on_progress: OnProgress) -> None:
         self._store, self._run, self._on_progress = store, run, on_progress
-        self._folder = table_folder(store, run.run)
+        self._folder = store.table_folder(run.run)
         self._version = store.version(with_tags=False)
         self._previous = read_manifest(store, run.run)
         datasets = store.datasets()
-        self._files = store.present_files(datasets)
+        self._files = store.present_files(datasets).unify_dictionaries()
         label_maps = {one.name: content.read_label_map(store, one) for one in datasets}
         self._labels = LabelledFiles(self._files, label_maps)
         self._dataset_ids = {one.name: one.id for one in datasets}
         self._index = StatsIndex(store, run)
         self._with_measures = not photo_measures.find_damaged(store)
         self._everywhere = self._digest_of_all(label_maps)
+        self._ids: list[NDArray[np.bytes_]] = []
+        self._has_row: list[NDArray[np.bool_]] = []
+        self._starts: list[tuple[str, str]] = []
         self._reused = 0
 
     def build(self, started: float) -> PrepareReport:
-        pieces, ids, known, progress = [], [], [], Progress(title="Preparing the table", total=len(self._files))
-        for start, stop in self._cuts():
-            files = self._files.slice(start, stop - start)
-            image_ids = binary_ids(files["image_id"])
-            places = self._index.places(image_ids)
-            ids.append(image_ids)
-            known.append(places >= 0)
-            if known[-1].any():
-                pieces.append(self._piece(files, start, places))
-            progress.done = stop
-            self._on_progress(progress)
-        every, has_row = np.concatenate([np.zeros(0, "S16"), *ids]), np.concatenate([np.zeros(0, bool), *known])
-        repeats = self._write("repeats", _repeats(every[has_row], self._dataset_codes()[has_row]))
+        pieces = list(self._pieces()) or [self._piece(self._files.slice(0, 0), 0, np.zeros(0, np.int64))]
+        ids = np.concatenate([np.zeros(0, "S16"), *self._ids])
+        has_row = np.concatenate([np.zeros(0, bool), *self._has_row])
+        repeats = self._write("repeats", _repeats(ids[has_row], self._dataset_codes()[has_row]))
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        manifest = Manifest(self._folder, self._version, made, tuple(pieces), repeats)
+        manifest = Manifest(self._folder, self._version, made, tuple(pieces), tuple(self._starts), repeats)
         write_manifest(self._store, manifest)
         self._remove_unused(manifest)
         return PrepareReport(
@@ -129,10 +122,25 @@ class _Builder:
             seconds=time.perf_counter() - started,
         )
 
+    def _pieces(self) -> Iterator[Piece]:
+        """Make the pieces in order; notes where they begin, and the id of each file and whether it has a row."""
+        progress = Progress(title="Preparing the table", total=len(self._files))
+        for start, stop in self._cuts():
+            files = self._files.slice(start, stop - start)
+            ids = binary_ids(files["image_id"])
+            places = self._index.places(ids)
+            self._ids.append(ids)
+            self._has_row.append(places >= 0)
+            self._starts.append((files["dataset"][0].as_py(), files["path"][0].as_py()))
+            if (places >= 0).any():
+                yield self._piece(files, start, places)
+            progress.done = stop
+            self._on_progress(progress)
+
     def _cuts(self) -> Iterator[tuple[int, int]]:
         """(first, last + 1) of the files of each piece: where the previous table was cut, or every `MOST_ROWS`."""
-        starts = [0, *(self._place_of(*piece.first) for piece in self._previous.pieces)] if self._previous else [0]
-        bounds = sorted({*starts, len(self._files)})
+        cuts = self._previous.cuts if self._previous else ()
+        bounds = sorted({0, *(self._place_of(*cut) for cut in cuts), len(self._files)})
         for start, stop in pairwise(bounds):
             parts = max(1, round((stop - start) / MOST_ROWS))
             edges = np.linspace(start, stop, parts + 1).astype(int)
@@ -148,14 +156,14 @@ class _Builder:
 
     def _piece(self, files: pa.Table, start: int, places: NDArray[np.int64]) -> Piece:
         found = np.flatnonzero(places >= 0)
-        first = files["dataset"][int(found[0])].as_py(), files["path"][int(found[0])].as_py()
-        digest = self._digest(files, self._index.part_names(places[found]))
+        computed = files if len(found) == len(files) else files.take(found)
+        digest = self._digest(computed, self._index.part_names(places[found]))
         name = f"piece-{digest}.parquet"
         if (self._folder / name).exists():
             self._reused += 1
         else:
             self._write_file(name, to_arrow(self._rows(files, start, places[found])))
-        return Piece(name, len(found), first)
+        return Piece(name, len(found))
 
     def _rows(self, files: pa.Table, start: int, places: NDArray[np.int64]) -> pd.DataFrame:
         """As `Store.table` gives them."""
@@ -185,7 +193,7 @@ class _Builder:
 
     def _dataset_codes(self) -> NDArray[np.int32]:
         """int32 (files,): the number of each file's dataset, in the order of the table."""
-        codes = self._files["dataset"].unify_dictionaries().combine_chunks().indices.to_numpy()
+        codes = self._files["dataset"].combine_chunks().indices.to_numpy()
         changes = np.concatenate([[0], (codes[1:] != codes[:-1]).cumsum()]) if len(codes) else codes
         return changes.astype(np.int32)
 

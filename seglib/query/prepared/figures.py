@@ -36,15 +36,15 @@ class PreparedFigures:
             wanted += [f"avg({share})", f"avg(case when {present} then {share} end)", f"count({share})"]
         row = self._one(", ".join(wanted)) if wanted else ()
         rows = []
-        for number, (name, present) in enumerate(self.count_present().items()):
+        for number, (name, with_class) in enumerate(self.count_present().items()):
             mean, mean_present, n = row[3 * number : 3 * number + 3]
             rows.append(
                 {
                     "class": name,
                     "mean_share": mean,
                     "mean_share_when_present": mean_present,
-                    "present": present,
-                    "presence": present / n if n else None,
+                    "present": with_class,
+                    "presence": with_class / n if n else None,
                     "n": n,
                 }
             )

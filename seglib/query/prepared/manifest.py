@@ -22,8 +22,6 @@ _REMEDY = "delete the folder of this file and run `seglib prepare` again"
 class Piece:
     name: str
     rows: int
-    first: tuple[str, str]
-    """(dataset, path) of the first photo: where the next table is cut, too, so that equal pieces stay."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,11 @@ class Manifest:
     made: str
     """When it was made, ISO 8601 in UTC."""
     pieces: tuple[Piece, ...]
+    """At least one."""
+    cuts: tuple[tuple[str, str], ...]
+    """(dataset, path) of the first file of each range of files: the next table is cut there, too, so that equal pieces
+    stay.
+    """
     repeats: str
     """Name of the file of repeated photos."""
 
@@ -46,18 +49,15 @@ class Manifest:
         return [self.folder / name for name in (*(piece.name for piece in self.pieces), self.repeats)]
 
 
-def table_folder(store: Store, run: str) -> Path:
-    return store.path / "cache" / "tables" / run
-
-
 def read_manifest(store: Store, run: str) -> Manifest | None:
     """The prepared table of a run; None without one, and if it is damaged or incomplete, so that it is made again."""
-    folder = table_folder(store, run)
+    folder = store.table_folder(run)
     try:
         record = json_record.read(folder / "manifest.json", _REMEDY)
-        pieces = tuple(Piece(one["name"], one["rows"], (one["first"][0], one["first"][1])) for one in record["pieces"])
-        manifest = Manifest(folder, record["version"], record["made"], pieces, record["repeats"])
-    except (OSError, StoreError, KeyError, TypeError, IndexError):
+        pieces = tuple(Piece(one["name"], one["rows"]) for one in record["pieces"])
+        cuts = tuple((dataset, path) for dataset, path in record["cuts"])
+        manifest = Manifest(folder, record["version"], record["made"], pieces, cuts, record["repeats"])
+    except (OSError, StoreError, KeyError, TypeError, ValueError):
         return None
     return manifest if all(file.is_file() for file in manifest.files) else None
 

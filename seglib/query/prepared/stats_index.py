@@ -65,7 +65,7 @@ class StatsIndex:
     def _part(self, number: int) -> pa.Table:
         if number not in self._read:
             self._read[number] = parquet_parts.read_parts(self._folder, [self.parts[number]], self._schema)
-            while len(self._read) > _KEPT_PARTS:
+            if len(self._read) > _KEPT_PARTS:
                 self._read.popitem(last=False)
         self._read.move_to_end(number)
         return self._read[number]

@@ -49,7 +49,7 @@ class PreparedTable:
         self.store, self.manifest, self.rows = store, manifest, manifest.rows
         pieces = [manifest.folder / piece.name for piece in manifest.pieces]
         head = read_head([pq.read_schema(piece) for piece in pieces])
-        spill = manifest.folder.parent / "spilled"
+        spill = store.path / "cache" / "spilled"
         self._connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
         for setting in ("enable_progress_bar", "python_enable_replacements"):
             self._connection.execute(f"set {setting} = false")
@@ -197,7 +197,7 @@ class PreparedTable:
                 return unique[:number]
             taken *= 4
 
-    def without_repeats(self, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    def without_repeats(self, rows: NDArray[Any]) -> NDArray[Any]:
         """These rows with only the first of identical files."""
         image = self._repeated_images.reindex(rows)
         repeated = (image.notna() & image.duplicated()).to_numpy()

@@ -99,8 +99,8 @@ def prepare_frame(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, Prepar
     for number, rows in enumerate(np.array_split(np.arange(len(frame)), 3)):
         name, part = f"piece-{number}.parquet", frame.iloc[rows].reset_index(drop=True)
         pq.write_table(to_arrow(part), folder / name, row_group_size=50)
-        pieces.append(Piece(name, len(part), ("", "")))
+        pieces.append(Piece(name, len(part)))
     ids, datasets = binary_ids(pa.array(frame["image_id"])), frame["dataset"].cat.codes.to_numpy(np.int32)
     pq.write_table(_repeats(ids, datasets), folder / "repeats.parquet")
-    table = PreparedTable(store, Manifest(folder, "", "", tuple(pieces), "repeats.parquet"))
+    table = PreparedTable(store, Manifest(folder, "", "", tuple(pieces), (), "repeats.parquet"))
     return tags.add_column(store, frame), table
