@@ -1,6 +1,6 @@
 """Measures what the server computes for each page of a synthetic store, without a browser: seconds, CPU, memory.
 
-    python benchmarks/synthetic.py STORE --rows 10000000 --pictures 100000
+    python benchmarks/synthetic.py STORE --rows 10000000
     python -m seglib prepare --store STORE
     python benchmarks/large_runs.py STORE
 
@@ -11,14 +11,16 @@ before. Streamlit's own test driver runs the script in this process.
 import argparse
 import os
 import resource
+import sys
 import time
 from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from dashboard.settings import ServerSettings
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)  # where `dashboard` is the package, not the benchmark beside this one
+
+from dashboard.settings import ServerSettings  # noqa: E402
 
 STEPS: list[tuple[str, str, dict[str, str]]] = [
     ("first visit, Overview", "Overview", {}),
@@ -41,11 +43,12 @@ STEPS: list[tuple[str, str, dict[str, str]]] = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
+    parser.add_argument("--run", help="default: the one used most recently")
     arguments = parser.parse_args()
     os.environ |= ServerSettings(store=arguments.store, photo_folders=(arguments.store / "none",)).to_environment()
     for title, page, query in STEPS:
         app = AppTest.from_file(str(ROOT / "dashboard" / "router.py"), default_timeout=600)
-        for key, text in query.items():
+        for key, text in (query | ({"run": arguments.run} if arguments.run else {})).items():
             app.query_params[key] = text
         if page != "Overview":
             app.session_state["_target"] = page

@@ -16,7 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.formatting import count
-from dashboard.queries.prepared.tables import is_large, large_run, prepared_source, prepared_table
+from dashboard.queries.prepared.tables import is_large, prepared_source, prepared_table
 from dashboard.queries.source import (
     HASHES,
     PhotoQuery,
@@ -25,6 +25,7 @@ from dashboard.queries.source import (
     open_store,
     photo_query,
 )
+from dashboard.settings import large_run
 from dashboard.state.crossfilter import without_keys
 from dashboard.state.view import View
 from seglib.errors import StoreError

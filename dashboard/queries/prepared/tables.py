@@ -3,7 +3,6 @@
 A page asks `prepared_table` first: it returns None for a run that is read into memory, as most are.
 """
 
-import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
@@ -12,15 +11,10 @@ import streamlit as st
 
 from dashboard.formatting import count
 from dashboard.queries.source import HASHES, RunSource
+from dashboard.settings import LARGE_RUN_VARIABLE, large_run
 from seglib.errors import StoreError
 from seglib.query.prepared.manifest import read_manifest
 from seglib.query.prepared.table import PreparedTable, open_table
-
-LARGE_RUN = 3_000_000
-"""Images from which on a run is not read into memory; each million takes 650 MB there."""
-
-_LARGE_RUN = "SEGLIB_LARGE_RUN"
-"""The environment variable that replaces `LARGE_RUN`."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +26,6 @@ class TableState:
     rows: int = 0
     is_current: bool = False
     """Whether it shows the store as it is now."""
-
-
-def large_run() -> int:
-    """Return the number of images from which on a run is large."""
-    return int(os.environ.get(_LARGE_RUN) or LARGE_RUN)
 
 
 def is_large(source: RunSource) -> bool:
@@ -60,8 +49,8 @@ def prepared_source(source: RunSource) -> tuple[RunSource, TableState | None]:
     if find_spec("duckdb") is None:
         raise StoreError(
             f"This run has {count(count_images(source.without_tags()))} photos: pip install '.[large]' in the "
-            f"project's folder to see it here, or set {_LARGE_RUN} to a larger number to read it into memory, which "
-            "takes about 650 MB for each million photos."
+            f"project's folder to see it here, or set {LARGE_RUN_VARIABLE} to a larger number to read it into memory, "
+            "which takes about 650 MB for each million photos."
         )
     manifest = read_manifest(source.store(), source.run)
     if manifest is None:
