@@ -207,7 +207,11 @@ def compute_similarity(
 
 def prepare_table(request: PrepareRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
     store = Store(settings.store)
-    report = prepare(store, store.run(request.run), progress_callback(writer))
+    report = prepare(
+        store,
+        store.run(request.run),
+        lambda progress: writer.set_progress(JobProgress(total=progress.total, computed=progress.done)),
+    )
     return {"state": "finished", "total": report.rows, "computed": report.rows}
 
 

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from seglib.data.image_ids import PACKED, Packed, pack
 from seglib.errors import StoreError
 from seglib.fileio import parquet_parts
 from seglib.fileio.lock import lock
@@ -33,7 +34,7 @@ from seglib.query.prepared.manifest import (
     write_manifest,
 )
 from seglib.query.prepared.pieces import to_arrow
-from seglib.query.prepared.stats_index import StatsIndex, binary_ids
+from seglib.query.prepared.stats_index import StatsIndex
 from seglib.store import content
 from seglib.store.content import LabelledFiles
 from seglib.store.own_columns.join import append_own_columns
@@ -99,14 +100,14 @@ class _Builder:
         self._index = StatsIndex(store, run)
         self._with_measures = not photo_measures.find_damaged(store)
         self._everywhere = self._digest_of_all(label_maps)
-        self._ids: list[NDArray[np.bytes_]] = []
+        self._ids: list[Packed] = []
         self._has_row: list[NDArray[np.bool_]] = []
         self._starts: list[tuple[str, str]] = []
         self._reused = 0
 
     def build(self, started: float) -> PrepareReport:
         pieces = list(self._pieces()) or [self._piece(self._files.slice(0, 0), 0, np.zeros(0, np.int64))]
-        ids = np.concatenate([np.zeros(0, "S16"), *self._ids])
+        ids = np.concatenate([np.zeros(0, PACKED), *self._ids])
         has_row = np.concatenate([np.zeros(0, bool), *self._has_row])
         repeats = self._write("repeats", _repeats(ids[has_row], self._dataset_codes()[has_row]))
         made = datetime.now(UTC).isoformat(timespec="seconds")
@@ -127,7 +128,7 @@ class _Builder:
         progress = Progress(title="Preparing the table", total=len(self._files))
         for start, stop in self._cuts():
             files = self._files.slice(start, stop - start)
-            ids = binary_ids(files["image_id"])
+            ids = pack(files["image_id"])
             places = self._index.places(ids)
             self._ids.append(ids)
             self._has_row.append(places >= 0)
@@ -230,7 +231,7 @@ def _content(column: pa.ChunkedArray) -> bytes:
     return bytes(memoryview(sink.getvalue()))
 
 
-def _repeats(ids: NDArray[np.bytes_], datasets: NDArray[np.int32]) -> pa.Table:
+def _repeats(ids: Packed, datasets: NDArray[np.int32]) -> pa.Table:
     """The rows of photos that have several rows: row, image and in_dataset (numbers), in the table's order."""
     order = np.argsort(ids, kind="stable")
     same = np.concatenate([ids[order][1:] == ids[order][:-1], [False]]) if len(ids) else np.zeros(0, bool)

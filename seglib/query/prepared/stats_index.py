@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from seglib.data.image_ids import PACKED, Packed, pack
 from seglib.fileio import parquet_parts
 from seglib.store.records import Run
 from seglib.store.schemas import stats_schema
@@ -16,12 +17,6 @@ _KEPT_PARTS = 8
 """Parts kept in memory: neighbours in the table are mostly neighbours in a part."""
 
 
-def binary_ids(ids: pa.ChunkedArray | pa.Array) -> NDArray[np.bytes_]:
-    """S16 (N,): 16 bytes in place of 32 hex digits."""
-    digits = "".join(ids.to_pylist())
-    return np.frombuffer(bytes.fromhex(digits), "S16")
-
-
 class StatsIndex:
     """The place of each image's newest row among the parts of a run."""
 
@@ -29,14 +24,14 @@ class StatsIndex:
         self._folder, self._schema = store.stats_folder(run), stats_schema(run.classes)
         self.parts = parquet_parts.list_parts(self._folder)
         only_ids = pa.schema([self._schema.field("image_id")])
-        ids = [binary_ids(parquet_parts.read_parts(self._folder, [name], only_ids)["image_id"]) for name in self.parts]
+        ids = [pack(parquet_parts.read_parts(self._folder, [name], only_ids)["image_id"]) for name in self.parts]
         self._starts = np.cumsum([0, *map(len, ids)])
-        every = np.concatenate([np.zeros(0, "S16"), *ids])
+        every = np.concatenate([np.zeros(0, PACKED), *ids])
         self._order = np.argsort(every, kind="stable")
         self._sorted = every[self._order]
         self._read: OrderedDict[int, pa.Table] = OrderedDict()
 
-    def places(self, ids: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    def places(self, ids: Packed) -> NDArray[np.int64]:
         """int64 (N,): the newest row of each image, counted over all parts; -1 for one that has none."""
         places = np.full(len(ids), -1, np.int64)
         if len(self._sorted):

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seglib.classes import ANIMALS
+from seglib.data.image_ids import pack
 from seglib.query.prepared.building import _repeats
 from seglib.query.prepared.manifest import Manifest, Piece
 from seglib.query.prepared.pieces import to_arrow
-from seglib.query.prepared.stats_index import binary_ids
 from seglib.query.prepared.table import PreparedTable
 from seglib.store import tags
 from seglib.store.store import Store
@@ -100,7 +100,7 @@ def prepare_frame(path: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, Prepar
         name, part = f"piece-{number}.parquet", frame.iloc[rows].reset_index(drop=True)
         pq.write_table(to_arrow(part), folder / name, row_group_size=50)
         pieces.append(Piece(name, len(part)))
-    ids, datasets = binary_ids(pa.array(frame["image_id"])), frame["dataset"].cat.codes.to_numpy(np.int32)
+    ids, datasets = pack(pa.array(frame["image_id"])), frame["dataset"].cat.codes.to_numpy(np.int32)
     pq.write_table(_repeats(ids, datasets), folder / "repeats.parquet")
     table = PreparedTable(store, Manifest(folder, "", "", tuple(pieces), (), "repeats.parquet"))
     return tags.add_column(store, frame), table

@@ -56,6 +56,7 @@ def add_files(store: Store, folder: str, names: list[str], *, scan: int = 1, **c
             "scan": scan,
         }
     ).assign(**changes)
+    rows = rows.reindex(columns=FILES_SCHEMA.names).astype("object").where(lambda frame: frame.notna(), None)
     table = pa.Table.from_pandas(rows, FILES_SCHEMA, preserve_index=False)
     parquet_parts.append(store.atomic, store.files_folder(dataset), table)
 
