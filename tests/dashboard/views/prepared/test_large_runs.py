@@ -83,12 +83,15 @@ def _no_frames(monkeypatch) -> None:
     monkeypatch.setattr(Store, "table", refuse)
 
 
-@pytest.mark.parametrize("page", ["Compare", "Evaluate", "Similar"])
+@pytest.mark.parametrize("page", ["Compare", "Evaluate"])
 def test_other_pages_say_that_they_do_not_open(large, monkeypatch, page):
-    prepare(large, large.run())
+    fill_store(large.path, code_schema=2)
+    for run in large.runs():
+        prepare(large, run)
     _no_frames(monkeypatch)
     app = opened(page)
     assert not app.exception
+    assert "a run is shown by Overview, Explore and Image, not by this page" in said(app).replace("\\", "")
 
 
 def test_the_first_visit_prepares_the_table(large, monkeypatch):
