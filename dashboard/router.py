@@ -16,6 +16,7 @@ from dashboard.queries import photos as photo_queries
 from dashboard.queries.expressions.typed import fit_expression
 from dashboard.queries.own_columns.values import fit_to_columns
 from dashboard.queries.photos import Selection
+from dashboard.queries.prepared.tables import prepared_source
 from dashboard.queries.source import (
     RunSource,
     damaged_measures,
@@ -36,6 +37,7 @@ from dashboard.views.compare.selection import compared_runs
 from dashboard.views.evaluate import page as evaluate_page
 from dashboard.views.image import page as image_page
 from dashboard.views.multi_run import missing_link
+from dashboard.views.prepared import table_progress
 from dashboard.views.runs import page as runs_page
 from dashboard.views.similar import page as similar_page
 from dashboard.views.try_page import page as try_page
@@ -110,7 +112,9 @@ def _render_view(settings: ServerSettings, title: str, live: Sequence[Job]) -> N
     if title != pages.IMAGE:  # set again when a photo is opened from a gallery
         view = replace(view, origin="")
     sidebar.render_runs(store_runs, view.run)
-    source = RunSource(str(path), version, view.run)
+    source, table_state = prepared_source(RunSource(str(path), version, view.run))
+    if table_state is not None and not table_progress.render(source, table_state, run_labels(store_runs)[view.run]):
+        return
     view, notes = fit_to_classes(view, photo_queries.classes(source))
     view, more_notes = fit_expression(view, source)
     view, column_notes = fit_to_columns(view, source)

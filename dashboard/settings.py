@@ -34,6 +34,12 @@ _NAMES = "SEGLIB_DASHBOARD_NAMES"
 _BASE = "SEGLIB_DASHBOARD_BASE"
 _LOCAL = "SEGLIB_DASHBOARD_LOCAL"
 
+LARGE_RUN_VARIABLE = "SEGLIB_LARGE_RUN"
+"""The environment variable that says from how many images on a run is not read into memory."""
+
+_LARGE_RUN = 3_000_000
+"""Without it; each million takes 650 MB of memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
@@ -110,3 +116,8 @@ def _decode_folders(text: str) -> tuple[Path, ...]:
 def with_base_path(path: str) -> str:
     """Return the URL path of one of our own routes, including the base path."""
     return os.environ.get(_BASE, "") + path
+
+
+def large_run() -> int:
+    """Return the number of images from which on a run is large: pages then ask its prepared table."""
+    return int(os.environ.get(LARGE_RUN_VARIABLE) or _LARGE_RUN)

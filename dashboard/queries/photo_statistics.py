@@ -4,15 +4,18 @@ They take a `PhotoQuery` and return numbers and small frames, which are shared b
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.prepared.tables import prepared_table
 from dashboard.queries.source import HASHES, PhotoQuery
 from seglib.classes import BACKGROUND
-from seglib.masks.statistics import blobs_column, pixels_column
-from seglib.query import columns, histograms, statistics
+from seglib.query.figures.frame import FrameFigures, class_columns
+from seglib.query.figures.interface import Figures
+from seglib.query.prepared.figures import PreparedFigures
 from seglib.query.statistics import KeyFigures
 
 MEASURE_BINS = 50
@@ -21,8 +24,10 @@ MEASURE_BINS = 50
 _cached = st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 
 
-_GRID = ["grid_width", "grid_height"]
-_LABELS = ["run", "label", "label_class", "content"]
+def _figures(query: PhotoQuery) -> Figures:
+    if prepared := prepared_table(query.source):
+        return PreparedFigures(prepared, query.filters)
+    return FrameFigures(photo_queries.classes(query.source), partial(_rows, query), partial(_class_rows, query))
 
 
 def _rows(query: PhotoQuery, names: Sequence[str]) -> pd.DataFrame:
@@ -39,80 +44,85 @@ def _class_rows(query: PhotoQuery) -> pd.DataFrame:
 
     The largest value that is cached per selection, hence a single one; the statistics themselves are small.
     """
-    pixels = [pixels_column(name) for name in columns.classes_of(photo_queries.table(query.source))]
-    return _rows(query, [*_LABELS, *_GRID, *pixels])
+    return _rows(query, class_columns(photo_queries.classes(query.source)))
 
 
 @_cached
 def key_figures(query: PhotoQuery) -> KeyFigures:
-    return statistics.key_figures(_rows(query, [*_LABELS, *_GRID, "confidence", pixels_column(BACKGROUND)]))
+    return _figures(query).key_figures()
 
 
 @_cached
 def class_distribution(query: PhotoQuery) -> pd.DataFrame:
-    return statistics.class_distribution(_class_rows(query))
+    return _figures(query).class_distribution()
+
+
+@_cached
+def count_present(query: PhotoQuery) -> dict[str, int]:
+    """Return class -> photos in which it is present."""
+    if prepared := prepared_table(query.source):  # many times faster than the whole distribution
+        return PreparedFigures(prepared, query.filters).count_present()
+    return {str(name): int(number) for name, number in class_distribution(query)["present"].items()}
 
 
 @_cached
 def co_occurrence(query: PhotoQuery) -> pd.DataFrame:
-    return statistics.co_occurrence(_class_rows(query))
+    return _figures(query).co_occurrence()
 
 
 @_cached
 def folder_vs_content(query: PhotoQuery) -> pd.DataFrame:
-    classes = columns.classes_of(photo_queries.table(query.source))
-    return statistics.folder_vs_content(_rows(query, _LABELS), classes)
+    return _figures(query).folder_vs_content()
 
 
 @_cached
 def classes_of_labels(query: PhotoQuery) -> dict[str, str]:
-    return statistics.classes_of_labels(_rows(query, _LABELS))
+    return _figures(query).classes_of_labels()
 
 
 @_cached
 def count_contradictions(query: PhotoQuery) -> int:
     """Return the number of photos whose folder label names another class than the one that the model sees."""
-    return int((columns.label_agreement(_rows(query, _LABELS)) == "contradicts").sum())
+    return _figures(query).count_contradictions()
 
 
 @_cached
 def share_by_label(query: PhotoQuery) -> pd.DataFrame:
-    return histograms.share_by_label(_class_rows(query))
+    return _figures(query).share_by_label()
 
 
 @_cached
 def share_spread_by_label(query: PhotoQuery, name: str) -> pd.DataFrame:
-    return histograms.share_spread_by_label(_rows(query, [*_LABELS, *_GRID, pixels_column(name)]), name)
+    return _figures(query).share_spread_by_label(name)
 
 
 @_cached
 def share_histogram(query: PhotoQuery, name: str) -> pd.DataFrame:
     """Return the photos per 10 % of a class's share."""
-    return histograms.histogram(columns.class_share(_rows(query, [*_GRID, pixels_column(name)]), name), bins=10)
+    return _figures(query).histogram(f"share.{name}", bins=10)
 
 
 @_cached
 def measure_histogram(query: PhotoQuery, measure: str) -> pd.DataFrame:
     """Return the photos per bin of one of `CONFIDENCE_COLUMNS`."""
-    return histograms.histogram(_rows(query, [measure])[measure], MEASURE_BINS)
+    return _figures(query).histogram(measure, MEASURE_BINS)
 
 
 @_cached
 def confidence_by_share(query: PhotoQuery, name: str) -> pd.DataFrame:
     """Return the photos per square of confidence and a class's share."""
-    frame = _rows(query, [*_GRID, pixels_column(name), "confidence"])
-    return histograms.density(frame["confidence"], columns.class_share(frame, name))
+    return _figures(query).density("confidence", f"share.{name}")
 
 
 @_cached
 def region_counts(query: PhotoQuery, name: str) -> pd.DataFrame:
     """Return the photos per number of a class's regions."""
-    return histograms.blob_counts(_rows(query, ["run", blobs_column(name)]), [name])
+    return _figures(query).blob_counts([name])
 
 
 @_cached
 def image_sizes(query: PhotoQuery) -> pd.DataFrame:
-    return histograms.image_sizes(_rows(query, ["width", "height"]))
+    return _figures(query).image_sizes()
 
 
 def main_class(query: PhotoQuery) -> str:
@@ -120,5 +130,5 @@ def main_class(query: PhotoQuery) -> str:
     filtered = [key.partition(".")[2] for key in query.filters if key.startswith("share.")]
     if filtered:
         return filtered[0]
-    present = class_distribution(query)["present"].drop(BACKGROUND, errors="ignore")
-    return str(present.idxmax()) if present.any() else ""
+    present = {name: number for name, number in count_present(query).items() if name != BACKGROUND and number}
+    return max(present, key=lambda name: present[name], default="")

@@ -15,34 +15,26 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard.formatting import count
+from dashboard.queries.prepared.tables import is_large, prepared_source, prepared_table
 from dashboard.queries.source import (
     HASHES,
     PhotoQuery,
     RunSource,
     damaged_measures,
-    error_message,
     open_store,
     photo_query,
 )
-from dashboard.server.photo_files import is_unchanged
+from dashboard.settings import large_run
 from dashboard.state.crossfilter import without_keys
-from dashboard.state.picked_photos import Picks
 from dashboard.state.view import View
 from seglib.errors import StoreError
-from seglib.masks import statistics
-from seglib.masks.statistics import CONFIDENCE_COLUMNS
 from seglib.query import columns, fields
 from seglib.query.fields import Field
-from seglib.query.filters import (
-    FILTERS,
-    ChoiceFilter,
-    CountFilter,
-    Filters,
-    FilterValue,
-    TagFilter,
-    find_filter,
-    passes_filter,
-)
+from seglib.query.filter_kinds.base import FilterValue
+from seglib.query.filter_kinds.names import ChoiceFilter, TagFilter
+from seglib.query.filter_kinds.ranges import CountFilter
+from seglib.query.filters import FILTERS, Filters, find_filter, passes_filter
 from seglib.query.repeats import describe_repeats, first_datasets
 from seglib.query.statistics import CLASS_COLUMNS, sort_positions
 from seglib.store import tags
@@ -84,7 +76,8 @@ def read_newest_run(path: Path) -> None:
     """Read what every page of the most recently used run needs, so that later queries find it in the cache."""
     _, version, runs = open_store(path)
     if runs:
-        total_images(RunSource(str(path), version, runs[-1].run))
+        source, _ = prepared_source(RunSource(str(path), version, runs[-1].run))
+        total_images(source)
 
 
 def failures(source: RunSource) -> pd.DataFrame:
@@ -98,7 +91,13 @@ def _failures(source: RunSource) -> pd.DataFrame:
 
 
 def table(source: RunSource) -> pd.DataFrame:
-    """Return all rows of the run with file size and time, without tags; must not be modified."""
+    """Return all rows of the run with file size and time, without tags; must not be modified. Raises `StoreError` for a
+    run that is too large for that.
+    """
+    if is_large(source):
+        raise StoreError(
+            f"From {count(large_run())} photos on, a run is shown by Overview, Explore and Image, not by this page."
+        )
     return _table(source.without_tags())
 
 
@@ -115,13 +114,14 @@ def _table_with_tags(source: RunSource) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=3, show_spinner=False, hash_funcs=HASHES)
-def _tags(source: RunSource) -> pd.Series:
+def tags_of_images(source: RunSource) -> pd.Series:
+    """Return the tagged images; see `seglib.store.tags.tags_by_image`."""
     return tags.tags_by_image(source.store())
 
 
 def with_tags(source: RunSource, rows: pd.DataFrame) -> pd.DataFrame:
     """Return these rows with a `tags` column."""
-    return rows.assign(tags=tags.align_tags(_tags(source), rows["image_id"]))
+    return rows.assign(tags=tags.align_tags(tags_of_images(source), rows["image_id"]))
 
 
 def table_with(source: RunSource, field: str) -> pd.DataFrame:
@@ -132,7 +132,8 @@ def table_with(source: RunSource, field: str) -> pd.DataFrame:
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def list_fields(source: RunSource) -> list[Field]:
     """Return the fields of the run, with tags if there are any."""
-    return fields.list_fields(_table_with_tags(source) if tags_in_use(source) else table(source))
+    head = table_head(source)
+    return fields.list_fields(head if tags_in_use(source) else head.drop(columns="tags"))
 
 
 def known_field(source: RunSource, name: str) -> str:
@@ -141,12 +142,18 @@ def known_field(source: RunSource, name: str) -> str:
 
 
 def classes(source: RunSource) -> list[str]:
-    return columns.classes_of(table(source))
+    return columns.classes_of(schema_of(source))
+
+
+def schema_of(source: RunSource) -> pd.DataFrame:
+    """Return a frame with the columns of the run's table, of which only their names and types are meant."""
+    prepared = prepared_table(source)
+    return prepared.head if prepared else table(source)
 
 
 def total_images(source: RunSource) -> int:
     """Return the number of photos in the run, ignoring filters; see `counted_positions`."""
-    return len(counted_positions(source, Filters()))
+    return count_counted(source, Filters())
 
 
 def options(source: RunSource, key: str) -> dict[str, int]:
@@ -158,11 +165,15 @@ def options(source: RunSource, key: str) -> dict[str, int]:
 
 @st.cache_data(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def _tag_options(source: RunSource) -> dict[str, int]:
+    if prepared := prepared_table(source):
+        return prepared.count_tags(Filters())
     return columns.count_tags(_table_with_tags(source)["tags"])
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def _options(source: RunSource, key: str) -> dict[str, int]:
+    if prepared := prepared_table(source):
+        return prepared.count_options(key)
     frame = table(source)
     entry = FILTERS[key]
     if not isinstance(entry, ChoiceFilter):  # the choices are the classes present
@@ -187,6 +198,8 @@ def count_choices(source: RunSource, filters: Filters, key: str) -> dict[str, in
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def _count_choices(source: RunSource, filters: Filters, key: str) -> dict[str, int]:
+    if prepared := prepared_table(source):
+        return prepared.count_tags(filters) if key == "tag" else prepared.count_names(filters, key)
     chosen = selected_positions(source, filters)
     if key == "tag":
         return columns.count_tags(_table_with_tags(source)["tags"].iloc[chosen])
@@ -199,6 +212,9 @@ def _count_choices(source: RunSource, filters: Filters, key: str) -> dict[str, i
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
 def value_range(source: RunSource, key: str) -> tuple[int, int]:
     """Return the minimum and maximum in the run for an integer filter; (0, 0) if there are no values."""
+    if prepared := prepared_table(source):
+        low, high = prepared.value_range(key) or (0, 0)
+        return int(low), int(high)
     (entry, name), frame = find_filter(key), table(source)
     numbers = columns.to_float64(
         entry.column(frame) if isinstance(entry, CountFilter) else columns.class_blobs(frame, name)
@@ -236,8 +252,21 @@ def _has_shared_photos(source: RunSource) -> bool:
     return not first_datasets(table(source)).all()
 
 
+def count_counted(source: RunSource, filters: Filters) -> int:
+    """Return the number of photos that figures count."""
+    return _count_counted(source.for_filters(filters), filters)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _count_counted(source: RunSource, filters: Filters) -> int:
+    prepared = prepared_table(source)
+    return prepared.count_counted(filters) if prepared else len(counted_positions(source, filters))
+
+
 def repeats(source: RunSource, filters: Filters) -> list[str]:
     """Return a sentence on the selected photos that are in several datasets, if there are any."""
+    if prepared := prepared_table(source):
+        return describe_repeats(*prepared.left_out(filters)) if prepared.has_shared else []
     chosen, counted = selected_positions(source, filters), counted_positions(source, filters)
     if len(chosen) == len(counted):
         return []
@@ -263,11 +292,16 @@ def _passes_filter(source: RunSource, key: str, value: FilterValue) -> NDArray[n
 
 def check_filter(source: RunSource, key: str, value: FilterValue) -> None:
     """Raise `SegError` if the filter cannot be applied to the run; what it keeps is then in the cache."""
+    if prepared := prepared_table(source):
+        prepared.condition(Filters({key: value}))
+        return
     _passes_filter(source.for_filters(Filters({key: value})), key, value)
 
 
 def table_head(source: RunSource) -> pd.DataFrame:
     """Return the run's table with tags and without rows: its columns, and the names of its categories."""
+    if prepared := prepared_table(source):
+        return prepared.head
     return _table_with_tags(source).iloc[:0]
 
 
@@ -278,6 +312,8 @@ def sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) 
 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def _sorted_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:
+    if prepared := prepared_table(source):
+        return prepared.sorted_rows(filters, sort, name)
     if sort == "path":  # already in table order
         return selected_positions(source, filters)
     order = _sort_order(source.without_tags(), sort, _sort_class(sort, name))
@@ -297,6 +333,8 @@ def first_positions(source: RunSource, filters: Filters, sort: str, name: str, n
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 def _first_positions(source: RunSource, filters: Filters, sort: str, name: str, number: int) -> Positions:
+    if prepared := prepared_table(source):
+        return prepared.first_unique_rows(filters, sort, name, number)
     order, passes = _sort_order(source.without_tags(), sort, _sort_class(sort, name)), _passes_all(source, filters)
     images, found = table(source)["image_id"], np.zeros(0, np.int32)
     for start in range(0, len(order), _CHUNK_ROWS):
@@ -325,73 +363,36 @@ def unique_positions(source: RunSource, filters: Filters, sort: str, name: str) 
 @st.cache_resource(max_entries=8, show_spinner=False, hash_funcs=HASHES)
 def _unique_positions(source: RunSource, filters: Filters, sort: str, name: str) -> Positions:
     chosen = sorted_positions(source, filters, sort, name)
+    if prepared := prepared_table(source):
+        return prepared.without_repeats(chosen)
     repeated = table(source)["image_id"].iloc[chosen].duplicated().to_numpy()
     return chosen[~repeated] if repeated.any() else chosen
 
 
 def positions_of_image(source: RunSource, image_id: str) -> Positions:
     """Return the positions in the run's table of the files with this content."""
+    return _positions_of_image(source.without_tags(), image_id)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
+def _positions_of_image(source: RunSource, image_id: str) -> Positions:
+    if prepared := prepared_table(source):
+        return prepared.rows_of_image(image_id)
     return np.flatnonzero((table(source)["image_id"] == image_id).to_numpy()).astype(np.int32)
 
 
-@st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
-def image_statistics(source: RunSource, image_id: str) -> dict[str, object] | None:
-    """Return the run's statistics for one image, like `statistics.stats_row`; None if it has no mask of it.
-
-    Computed from the mask, which avoids loading the whole table of another run. `damage` explains why
-    measures cannot be read.
-    """
-    store = source.store()
-    run = store.run(source.run)
-    try:
-        mask = store.mask(run.run, image_id)
-    except StoreError:
-        return None
-    try:
-        measured = store.confidence_stats(run, [image_id])[[*CONFIDENCE_COLUMNS]].astype("float64").to_numpy()
-    except StoreError as error:  # a damaged part makes the measures unavailable, not the mask
-        return statistics.stats_row(mask, run.classes, None) | {"damage": error_message(error)}
-    has_confidence = len(measured) > 0 and not np.isnan(measured).any()
-    return statistics.stats_row(
-        mask, run.classes, statistics.ConfidenceStats(*measured[0].tolist()) if has_confidence else None
-    )
+def image_ids_at(source: RunSource, chosen: Positions) -> pd.Series:
+    """Return the image ids at these positions."""
+    return (rows_at(source, chosen) if is_large(source) else table(source).iloc[chosen])["image_id"]
 
 
 def rows_at(source: RunSource, chosen: Positions) -> pd.DataFrame:
     """Return the run's rows at these positions, with all columns of the table."""
+    if prepared := prepared_table(source):
+        return prepared.rows_at(chosen)
     return with_tags(source, table(source).iloc[chosen])
-
-
-def find_changed_files(source: RunSource, rows: pd.DataFrame) -> set[tuple[str, str]]:
-    """Return (dataset, path) of the rows whose file still exists but has changed since it was scanned."""
-    roots = {dataset.name: dataset.root for dataset in source.store().datasets()}
-    changed_files = set()
-    columns = ["dataset", "path", "bytes", "mtime_ns", "image_id"]
-    for dataset, path, size, mtime_ns, image_id in rows[columns].itertuples(index=False):
-        root = roots.get(dataset)
-        if not isinstance(root, Path):  # of an object in a bucket, reading it tells
-            continue
-        try:
-            file = root / path
-            status = file.stat()
-        except (OSError, ValueError):  # file or whole folder is gone; the store works without it
-            continue
-        if not is_unchanged(file, status, size, mtime_ns, image_id):
-            changed_files.add((dataset, path))
-    return changed_files
 
 
 def tags_in_use(source: RunSource) -> list[str]:
     """Return every tag used in the store."""
-    return list(columns.count_tags(_tags(source)))
-
-
-def tags_of_picks(source: RunSource, picks: Picks) -> dict[str, int]:
-    """Return tag -> number of picked photos that have it."""
-    counts = columns.count_tags(tags.align_tags(_tags(source), pd.Series(picks.ids, dtype="str")))
-    return {name: n for name, n in counts.items() if name}
-
-
-def count_picked(source: RunSource, filters: Filters, picks: Picks) -> int:
-    """Return the number of picked photos that pass the filters."""
-    return int(picks.contains(table(source)["image_id"])[selected_positions(source, filters)].sum())
+    return list(columns.count_tags(tags_of_images(source)))

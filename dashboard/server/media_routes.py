@@ -35,7 +35,7 @@ from dashboard.server.media_urls import DEMO_PREFIX, PREFIX, StoredFile, combine
 from dashboard.server.photo_files import PhotoFile, ScannedFile
 from dashboard.server.photo_zip import ZipPhoto, ZipResponse
 from dashboard.server.responses import has_only_params, not_found_response, text_response
-from dashboard.settings import ServerSettings
+from dashboard.settings import ServerSettings, large_run
 from dashboard.state.view import PALETTES
 from dashboard.workers.uncertainty import UncertaintyError, UncertaintyMaps
 from seglib.data import image
@@ -274,8 +274,10 @@ def _zip_photos(request: Request, store: Store) -> list[ZipPhoto] | None:
             return None
         rows = store.locate_images(ids.to_pylist())
     else:
-        filters = Filters.decode(request.query_params.get("where", ""))
-        rows = select(read_table(store, [request.query_params.get("run", "")], filters, with_scan=True), filters)
+        filters, run = Filters.decode(request.query_params.get("where", "")), request.query_params.get("run", "")
+        if store.count_rows(store.run(run)) >= large_run():
+            raise StoreError("The run is too large to be read for a zip of its photos.")
+        rows = select(read_table(store, [run], filters, with_scan=True), filters)
     roots = {dataset.name: dataset.root for dataset in store.datasets()}
     return [
         ZipPhoto(dataset, ScannedFile(roots[dataset], path, int(size), int(mtime_ns), image_id))

@@ -11,8 +11,10 @@ from typing import Any
 from seglib.errors import SegError
 from seglib.query.column_filter import Range, parse_range
 from seglib.query.fields import Kind
+from seglib.query.filter_kinds.base import FilterValue
+from seglib.query.filter_kinds.names import NamesFilter
 from seglib.query.filter_text import next_below
-from seglib.query.filters import Filters, FilterValue, NamesFilter, find_filter
+from seglib.query.filters import Filters, find_filter
 
 RangeKinds = Mapping[str, Kind]
 """Keys of own columns (`column.iso`) that a range of numbers or dates filters, which their text alone does not say."""

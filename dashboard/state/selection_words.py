@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from dashboard.formatting import CHOICE_NAMES, slug
 from dashboard.state.view import describe_filter
-from seglib.query.filters import FILTERS, Filters, FilterValue, NamesFilter
+from seglib.query.filter_kinds.base import FilterValue
+from seglib.query.filter_kinds.names import NamesFilter
+from seglib.query.filters import FILTERS, Filters
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from dashboard.state.url_values import (
 from seglib.classes import ANIMALS
 from seglib.errors import SegError, shorten
 from seglib.query.columns import AGREEMENTS
+from seglib.query.filter_kinds.base import FilterValue
+from seglib.query.filter_kinds.ranges import CountRangeFilter
 from seglib.query.filter_text import MAX_COUNT
-from seglib.query.filters import FILTERS, CountRangeFilter, Filters, FilterValue, find_filter
+from seglib.query.filters import FILTERS, Filters, find_filter
 from seglib.query.own_chart.chart import ChartKind
 from seglib.store.content import NO_CONTENT
 

@@ -16,6 +16,7 @@ from dashboard.components.gallery import GalleryLegend, GalleryLook
 from dashboard.formatting import count, photo_count
 from dashboard.queries import photo_statistics
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.images.changed_files import find_changed_files
 from dashboard.queries.photos import Selection
 from dashboard.state import pages, session
 from dashboard.state.view import CHARTS, PAGE_SIZE, SHOW_MODES, SIZE_RANGE
@@ -104,7 +105,7 @@ def _photos(selection: Selection) -> None:
 def _gallery(selection: Selection, rows: pd.DataFrame, total: int) -> None:
     view = selection.view
     with_dataset = len(photo_queries.options(selection.source, "dataset")) > 1
-    changed = photo_queries.find_changed_files(selection.source, rows)
+    changed = find_changed_files(selection.source, rows)
     link = controls.image_link(view)
     tiles = make_tiles(
         rows,

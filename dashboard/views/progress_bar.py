@@ -16,7 +16,7 @@ from dashboard.state import pages, session
 from dashboard.state.view import PROJECTIONS
 from dashboard.views.shared import job_status
 from dashboard.workers.jobs import Job, Jobs
-from dashboard.workers.requests import CompareRequest, EvaluateRequest, RunRequest, SimilarityRequest
+from dashboard.workers.requests import CompareRequest, EvaluateRequest, PrepareRequest, RunRequest, SimilarityRequest
 
 REFRESH_SECONDS = 1.5
 
@@ -58,6 +58,8 @@ def job_title(job: Job) -> str:
         return request.title
     if isinstance(request, SimilarityRequest):
         return job_status.SIMILARITY_WORDS[request.task]
+    if isinstance(request, PrepareRequest):
+        return job_status.headline(job)
     return f"Evaluation against {request.title}" if isinstance(request, EvaluateRequest) else "Comparison"
 
 
@@ -168,6 +170,8 @@ def _look(settings: ServerSettings, job: Job) -> None:
         session.go_to_page(pages.EVALUATE, run=request.runs[0], runs=tuple(sorted(request.runs)), demo=False)
     elif isinstance(request, SimilarityRequest):
         _look_at_similar(request)
+    elif isinstance(request, PrepareRequest):
+        session.go_to_page(pages.OVERVIEW, run=request.run, demo=False)
 
 
 def _look_at_similar(request: SimilarityRequest) -> None:

@@ -22,19 +22,12 @@ from dashboard.views.selection import expression
 from dashboard.views.shared.choice_widget import choose_values
 from seglib.classes import ANIMALS
 from seglib.query.columns import AGREEMENTS
+from seglib.query.filter_kinds.base import Filter
+from seglib.query.filter_kinds.names import NamesFilter, PresentFilter
+from seglib.query.filter_kinds.ranges import ClassBlobsFilter, ClassShareFilter, CountFilter, RangeFilter
+from seglib.query.filter_kinds.texts import ColumnFilter, TextFilter
 from seglib.query.filter_text import MAX_COUNT
-from seglib.query.filters import (
-    FILTERS,
-    ClassBlobsFilter,
-    ClassShareFilter,
-    ColumnFilter,
-    CountFilter,
-    Filter,
-    NamesFilter,
-    PresentFilter,
-    RangeFilter,
-    TextFilter,
-)
+from seglib.query.filters import FILTERS
 from seglib.store.records import Run
 
 MAIN_FILTERS: tuple[str, ...] = (
@@ -118,8 +111,7 @@ def _count_passing(source: RunSource, entry: Filter) -> dict[str, int]:
     """Return value -> photos that have it and pass all other filters."""
     others = without_keys(session.view().filters, (entry.key,))
     if isinstance(entry, PresentFilter):
-        present = photo_statistics.class_distribution(photo_query(source, others))["present"]
-        return {str(name): int(number) for name, number in present.items()}
+        return photo_statistics.count_present(photo_query(source, others))
     return photo_queries.count_choices(source, others, entry.key)
 
 

@@ -27,6 +27,7 @@ from dashboard.workers.requests import (
     CompareRequest,
     EvaluateRequest,
     JudgeRequest,
+    PrepareRequest,
     RunRequest,
     SimilarityRequest,
     SuspectsRequest,
@@ -44,6 +45,7 @@ from seglib.pipeline.result_writer import RunProgress
 from seglib.pipeline.run import run as run_pipeline
 from seglib.pipeline.session import RunOptions
 from seglib.progress import OnProgress, Progress
+from seglib.query.prepared.building import prepare
 from seglib.store import ground_truth
 from seglib.store.store import Store
 
@@ -203,6 +205,16 @@ def compute_similarity(
     return {"state": "finished", "total": photos, "computed": photos}
 
 
+def prepare_table(request: PrepareRequest, settings: ServerSettings, writer: "JobStateWriter") -> dict[str, Any]:
+    store = Store(settings.store)
+    report = prepare(
+        store,
+        store.run(request.run),
+        lambda progress: writer.set_progress(JobProgress(total=progress.total, computed=progress.done)),
+    )
+    return {"state": "finished", "total": report.rows, "computed": report.rows}
+
+
 HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, Any]]] = {
     RunRequest.kind: run_model,
     CompareRequest.kind: compare_runs,
@@ -211,6 +223,7 @@ HANDLERS: dict[str, Callable[[Any, ServerSettings, "JobStateWriter"], dict[str, 
     CalibrateRequest.kind: evaluate_runs,
     JudgeRequest.kind: evaluate_runs,
     SimilarityRequest.kind: compute_similarity,
+    PrepareRequest.kind: prepare_table,
 }
 """Kind of request -> function that does the work."""
 

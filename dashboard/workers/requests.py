@@ -229,6 +229,29 @@ class SimilarityRequest(Request):
         similarity.check_request(store, self.task, self.source, self.vectors)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PrepareRequest(Request):
+    """Prepare the table of a run that is too large to be read into memory."""
+
+    kind = "prepare"
+    queue = "masks"
+
+    run: str
+    title: str = ""
+    """What the run is called, for display."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return (self.run,)
+
+    @property
+    def description(self) -> str:
+        return "The table of this run is being prepared"
+
+    def check(self, settings: ServerSettings) -> None:
+        Store(settings.store).run(self.run)
+
+
 def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, purpose: str) -> None:
     if not minimum <= len(set(runs)) <= MAX_COMPARED_RUNS:
         raise UsageError(f"{minimum} to {MAX_COMPARED_RUNS} different runs can be {purpose}, not {len(set(runs))}.")
@@ -238,7 +261,9 @@ def _check_runs(settings: ServerSettings, runs: Sequence[str], *, minimum: int, 
 
 
 _COUNTING = (CompareRequest, SuspectsRequest, EvaluateRequest, CalibrateRequest, JudgeRequest)
-KINDS: dict[str, type[Request]] = {kind.kind: kind for kind in (RunRequest, *_COUNTING, SimilarityRequest)}
+KINDS: dict[str, type[Request]] = {
+    kind.kind: kind for kind in (RunRequest, *_COUNTING, SimilarityRequest, PrepareRequest)
+}
 
 
 def to_record(request: Request) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from seglib.cli import dataset, evaluate, export, models, predict, run, store, t
 from seglib.cli.columns import commands as columns
 from seglib.cli.common import print_message
 from seglib.cli.mistakes import command as mistakes
+from seglib.cli.prepared import command as prepare
 from seglib.cli.selection import view
 from seglib.cli.similarity import embeddings, similar
 from seglib.errors import SegError, Terminated
@@ -74,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     similar.add(commands)
     embeddings.add(commands)
     view.add(commands)
+    prepare.add(commands)
     predict.add(commands)
     evaluate.add_compare(commands)
     evaluate.add(commands)

@@ -67,7 +67,7 @@ def prune(store: Store) -> StoreStatus:
             _remove_stale_files(pair_counts.doubts_folder(evaluation), alive)
         for folder in ground_truth.unused_folders(store):
             store.atomic.discard(folder)
-        for folder in (*quantized_models.unused_folders(store), *_unused_projections(store)):
+        for folder in (*quantized_models.unused_folders(store), *_unused_caches(store)):
             store.atomic.discard(folder)
         store.atomic.sweep()
         store.atomic.close()
@@ -86,7 +86,7 @@ def remove_run(store: Store, name: str) -> None:
         if store.atomic.is_run_claimed(name):
             raise StoreError(f"A process is adding to the run {name}: remove it when that is done.")
         store.atomic.discard(store.run_folder(name))
-        for orphan in (*_orphans(store), *_unused_projections(store)):
+        for orphan in (*_orphans(store), *_unused_caches(store)):
             store.atomic.discard(orphan)
         store.atomic.close()
 
@@ -108,10 +108,12 @@ def _remove_stale_embeddings(store: Store, folder: Path, alive: set[str]) -> Non
         wanted.difference_update(kept["image_id"].to_pylist())
 
 
-def _unused_projections(store: Store) -> list[Path]:
-    """Cached projections of sources that are gone."""
-    sources = {path.parent.name for path in (*store.run_records(), *store.embedding_records())}
-    return [folder for folder in store.projection_folders() if folder.name not in sources]
+def _unused_caches(store: Store) -> list[Path]:
+    """Cached projections and prepared tables of what is gone."""
+    runs = {path.parent.name for path in store.run_records()}
+    sources = runs | {path.parent.name for path in store.embedding_records()}
+    projections = [folder for folder in store.projection_folders() if folder.name not in sources]
+    return [*projections, *(folder for folder in store.table_folders() if folder.name not in runs)]
 
 
 def _present_files(rows: pa.Table) -> pa.Table:

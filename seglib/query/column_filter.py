@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from seglib.errors import FilterError, shorten
 from seglib.query.columns import category_codes, to_float64
-from seglib.query.fields import Kind, column_kind
+from seglib.query.fields import Kind, column_kind, find_field
+from seglib.query.sql.columns import SqlColumns
+from seglib.query.sql.condition import NO_ROW, Condition, compare, contains_text, is_in, is_missing
 
 _TRUE, _FALSE = "true", "false"
 
@@ -32,6 +34,10 @@ class Range:
         """bool: whether each value lies in the range; False for NaN."""
         under: NDArray[np.bool_] = values < self.high if self.below else values <= self.high
         return under & (values >= self.low)
+
+    def condition(self, column: str) -> Condition:
+        """The same for a column of float64 in SQL."""
+        return compare(column, "<" if self.below else "<=", self.high) & compare(column, ">=", self.low)
 
 
 def match_column(values: pd.Series, texts: tuple[str, ...], key: str) -> NDArray[np.bool_]:
@@ -58,6 +64,22 @@ def match_column(values: pd.Series, texts: tuple[str, ...], key: str) -> NDArray
         hits: NDArray[np.bool_] = contains.to_numpy(bool)
         return hits | missing
     return parse_range(_single(wanted, key), kind, key).contains(as_numbers(values)) | missing
+
+
+def column_condition(columns: SqlColumns, texts: tuple[str, ...], key: str) -> Condition:
+    """The same for a prepared table."""
+    kind, value = find_field(columns.head, key).kind, columns.value(key)
+    wanted = [text for text in texts if text]
+    passes = NO_ROW
+    if wanted and kind is Kind.BOOLEAN:
+        passes = is_in(value, {_parse_boolean(text, key) == _TRUE for text in wanted})
+    elif wanted and kind is Kind.CATEGORY:
+        passes = is_in(value, wanted)
+    elif wanted and kind is Kind.TEXT:
+        passes = contains_text(value, _single(wanted, key))
+    elif wanted:
+        passes = parse_range(_single(wanted, key), kind, key).condition(columns.number(key))
+    return passes | is_missing(value) if "" in texts else passes
 
 
 def as_numbers(values: pd.Series) -> NDArray[np.float64]:

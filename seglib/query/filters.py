@@ -5,242 +5,24 @@ dashboard's URL and the `--where` option share; `select` returns the matching ro
 frame. Shares are 0..1; a class that a model does not know has no value and does not match.
 """
 
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import reduce
+from operator import and_
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from seglib.errors import FilterError, UnknownName, shorten
-from seglib.query.column_filter import match_column
-from seglib.query.columns import (
-    category_codes,
-    class_blobs,
-    class_share,
-    is_present,
-    label_agreement,
-    split_tags,
-    to_float64,
-)
-from seglib.query.fields import COLUMN_PREFIX, own_columns
-from seglib.query.filter_text import (
-    MAX_COUNT,
-    format_number,
-    format_upper_end,
-    next_below,
-    parse_pair,
-    parse_whole_number,
-)
-
-FilterValue = tuple[str, ...] | tuple[float, float] | str
-"""Value of a filter: chosen names (`""` means null), a range that includes both ends, or a text."""
-
-
-@dataclass(frozen=True)
-class Filter(ABC):
-    """One kind of filter: URL key, page label, codec and predicate."""
-
-    key: str
-    label: str
-
-    suffix: ClassVar[str] = ""
-    """What the key is followed by after a dot, as in `share.cat` and `column.camera`: "class", "column", or nothing."""
-
-    @abstractmethod
-    def decode(self, texts: list[str]) -> FilterValue:
-        """Parse all texts given for this key. Raises `FilterError`."""
-
-    def encode(self, value: FilterValue) -> list[str]:
-        return [value] if isinstance(value, str) else [str(v) for v in value]
-
-    @abstractmethod
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        """bool per row; `name` is what follows the dot in the key, if anything."""
-
-    def uses_tags(self, value: Any) -> bool:
-        """Whether it needs the column `tags`, which a table may be read without."""
-        return False
-
-
-class NamesFilter(Filter):
-    """Matches any of the chosen names."""
-
-    def decode(self, texts: list[str]) -> tuple[str, ...]:
-        return tuple(sorted(set(texts)))
-
-
-@dataclass(frozen=True)
-class ChoiceFilter(NamesFilter):
-    """Matches values of a column; the empty text matches rows without a value."""
-
-    column: Callable[[pd.DataFrame], pd.Series]
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        codes, names = category_codes(self.column(table))
-        chosen = np.array([*(name in value for name in names), "" in value])  # the last one is for code -1 (null)
-        return pd.Series(chosen[codes], table.index)
-
-
-@dataclass(frozen=True)
-class PresentFilter(NamesFilter):
-    """Matches rows where any of the chosen classes is present."""
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        is_match = pd.Series(False, table.index)
-        for class_name in value:
-            is_match |= is_present(table, class_name)
-        return is_match
-
-
-@dataclass(frozen=True)
-class TagFilter(NamesFilter):
-    """Matches any of the chosen tags; the empty text matches untagged images."""
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        column = table["tags"].astype("category")
-        hits = [not set(split_tags(joined)).isdisjoint(value) for joined in column.cat.categories]
-        return pd.Series(np.array([*hits, "" in value])[column.cat.codes.to_numpy()], table.index)
-
-    def uses_tags(self, value: Any) -> bool:
-        return True
-
-
-class UnitRangeFilter(Filter):
-    """Range within 0..1 that includes both ends: `0.1..0.9`, `0.1..`, `..0.9`. Rows without a value do not match.
-
-    `0.1..<0.2` excludes 0.2, so that adjacent bins share no row: the upper end becomes the next smaller float.
-    """
-
-    def decode(self, texts: list[str]) -> tuple[float, float]:
-        low_text, dots, high_text = texts[-1].partition("..")
-        try:
-            low, high = float(low_text or 0), float(high_text.removeprefix("<") or 1)
-        except ValueError:
-            low, high = math.nan, math.nan
-        if high_text.startswith("<"):
-            high = next_below(high)
-        if not dots or not (0 <= low <= 1 and 0 <= high <= 1):
-            raise FilterError(f"{self.key} is a range within 0..1 such as 0.1..0.9, not {shorten(texts[-1])!r}.")
-        return min(low, high), max(low, high)
-
-    def encode(self, value: FilterValue) -> list[str]:
-        low, high = (float(end) for end in value)
-        return [f"{format_number(low)}..{format_upper_end(high)}"]
-
-
-@dataclass(frozen=True)
-class ClassShareFilter(UnitRangeFilter):
-    """Range of the share of one class: `share.cat=0.1..1`."""
-
-    suffix: ClassVar[str] = "class"
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _in_range(class_share(table, name), value)
-
-
-@dataclass(frozen=True)
-class RangeFilter(UnitRangeFilter):
-    """Range of a column with values 0..1."""
-
-    column: Callable[[pd.DataFrame], pd.Series]
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _in_range(self.column(table), value)
-
-
-class CountRangeFilter(Filter):
-    """Integer range that includes both ends: `1..3`, `2..`, `..3`, `2`. Rows without a value do not match."""
-
-    def decode(self, texts: list[str]) -> tuple[int, int]:
-        low_text, dots, high_text = texts[-1].partition("..")
-        try:
-            low = parse_whole_number(low_text or "0" * len(dots))
-            high = parse_whole_number(high_text or str(MAX_COUNT)) if dots else low
-        except ValueError:
-            raise FilterError(
-                f"{self.key} is a range of whole numbers such as 1..3, 2.. or 2, not {shorten(texts[-1])!r}."
-            ) from None
-        return min(low, high), max(low, high)
-
-    def encode(self, value: FilterValue) -> list[str]:
-        low, high = (int(end) for end in value)
-        return [str(low) if low == high else f"{low or ''}..{'' if high == MAX_COUNT else high}"]
-
-
-@dataclass(frozen=True)
-class CountFilter(CountRangeFilter):
-    """Range of an integer column."""
-
-    column: Callable[[pd.DataFrame], pd.Series]
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _in_range(self.column(table), value)
-
-
-@dataclass(frozen=True)
-class ClassBlobsFilter(CountRangeFilter):
-    """Range of the number of connected regions of one class: `blobs.cat=2..`."""
-
-    suffix: ClassVar[str] = "class"
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return _in_range(class_blobs(table, name), value)
-
-
-@dataclass(frozen=True)
-class TextFilter(Filter):
-    """Matches if the column contains this text, ignoring case."""
-
-    column: Callable[[pd.DataFrame], pd.Series]
-
-    def decode(self, texts: list[str]) -> str:
-        return texts[-1]
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        return self.column(table).astype("str").str.contains(value, case=False, regex=False)
-
-
-@dataclass(frozen=True)
-class ColumnFilter(NamesFilter):
-    """Matches an own column by texts or by a range, as its kind asks for; see `column_filter`."""
-
-    suffix: ClassVar[str] = "column"
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        if COLUMN_PREFIX + name not in table:
-            raise UnknownName("column", name, own_columns(table))
-        return pd.Series(match_column(table[COLUMN_PREFIX + name], value, f"{self.key}.{name}"), table.index)
-
-
-@dataclass(frozen=True)
-class WhereFilter(Filter):
-    """Matches the rows for which an expression holds: `where=share.cat > 10% or label = dogs`; see `expressions`."""
-
-    def decode(self, texts: list[str]) -> str:
-        from seglib.query.expressions.parsing import parse
-
-        if len(texts) > 1:
-            raise FilterError(f"{self.key} is one expression, not {len(texts)}: join them by and, or by or.")
-        if texts[0].strip():
-            parse(texts[0])
-        return texts[0].strip()
-
-    def matches(self, table: pd.DataFrame, value: Any, name: str) -> pd.Series:
-        from seglib.query.expressions.evaluation import evaluate
-        from seglib.query.expressions.parsing import parse
-
-        return pd.Series(evaluate(parse(value), table), table.index)
-
-    def uses_tags(self, value: Any) -> bool:
-        from seglib.query.expressions.nodes import comparisons
-        from seglib.query.expressions.parsing import parse
-
-        return any(one.name == "tag" for one in comparisons(parse(value)))
+from seglib.errors import FilterError, shorten
+from seglib.query.columns import label_agreement
+from seglib.query.filter_kinds.base import Filter, FilterValue
+from seglib.query.filter_kinds.names import ChoiceFilter, PresentFilter, TagFilter
+from seglib.query.filter_kinds.ranges import ClassBlobsFilter, ClassShareFilter, CountFilter, RangeFilter
+from seglib.query.filter_kinds.texts import ColumnFilter, TextFilter, WhereFilter
+from seglib.query.filter_text import parse_pair
+from seglib.query.sql.columns import SqlColumns
+from seglib.query.sql.condition import EVERY_ROW, Condition
 
 
 def _column(name: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -385,13 +167,18 @@ def passes_filter(table: pd.DataFrame, key: str, value: FilterValue) -> NDArray[
     return matches
 
 
+def filters_condition(filters: Filters, columns: SqlColumns) -> Condition:
+    """The rows of a prepared table that match every filter; raises as `select` does."""
+    return reduce(and_, (filter_condition(columns, key, value) for key, value in filters.items()), EVERY_ROW)
+
+
+def filter_condition(columns: SqlColumns, key: str, value: FilterValue) -> Condition:
+    """The rows of a prepared table that match this filter."""
+    entry, class_name = find_filter(key)
+    return entry.condition(columns, value, class_name)
+
+
 def _normalise_value(key: str, value: FilterValue) -> FilterValue:
     """Normalize a value by encoding and decoding it with its filter."""
     entry, _ = find_filter(key)
     return entry.decode(entry.encode(value)) if len(value) else ()
-
-
-def _in_range(column: pd.Series, value: tuple[float, float]) -> pd.Series:
-    """bool per row: whether the value is in the range; False for null."""
-    numbers = to_float64(column)
-    return pd.Series((numbers >= value[0]) & (numbers <= value[1]), column.index)

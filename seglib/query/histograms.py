@@ -34,7 +34,7 @@ def histogram(values: pd.Series, bins: int = 20) -> pd.DataFrame:
 
     Bins include their lower end and exclude their upper one; the last bin includes both.
     """
-    edges = _unit_edges(bins)
+    edges = unit_edges(bins)
     counts = np.bincount(_bin_of(_drop_missing(values), edges), minlength=bins)
     return pd.DataFrame({"low": edges[:-1], "high": edges[1:], "count": counts})
 
@@ -45,7 +45,7 @@ def density(x: pd.Series, y: pd.Series, bins: tuple[int, int] = (50, 20)) -> pd.
     `bins`: along x, along y. Cells include their ends as in `histogram`. Rows missing either value are ignored.
     """
     both = (x.notna() & y.notna()).to_numpy(bool)
-    x_edges, y_edges = (_unit_edges(number) for number in bins)
+    x_edges, y_edges = (unit_edges(number) for number in bins)
     columns, lines = _bin_of(_drop_missing(x[both]), x_edges), _bin_of(_drop_missing(y[both]), y_edges)
     counts = np.bincount(columns * bins[1] + lines, minlength=bins[0] * bins[1])
     filled = np.flatnonzero(counts)
@@ -70,7 +70,7 @@ def image_sizes(table: pd.DataFrame, max_bins: int = 24) -> pd.DataFrame:
     sides = [table[name].to_numpy(np.int64) for name in ("width", "height")]
     if not len(table):
         return pd.DataFrame({name: np.zeros(0, np.int64) for name in ("x_low", "x_high", "y_low", "y_high", "count")})
-    side = _round_step(max(int(pixels.max() - pixels.min()) for pixels in sides) / max_bins)
+    side = round_step(max(int(pixels.max() - pixels.min()) for pixels in sides) / max_bins)
     firsts = [int(pixels.min()) // side for pixels in sides]
     columns, lines = (pixels // side - first for pixels, first in zip(sides, firsts, strict=True))
     across = int(lines.max()) + 1
@@ -108,7 +108,7 @@ def share_spread_by_label(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.DataFrame({"n": groups.size(), "mean": groups.mean(), **spread})
 
 
-def _unit_edges(bins: int) -> NDArray[np.float64]:
+def unit_edges(bins: int) -> NDArray[np.float64]:
     """Bin edges, float64 (bins + 1,), 0..1; rounded to short decimals because they appear in URLs."""
     return np.round(np.linspace(0, 1, bins + 1), 10)
 
@@ -118,7 +118,7 @@ def _bin_of(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[
     return np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2)
 
 
-def _round_step(minimum: float) -> int:
+def round_step(minimum: float) -> int:
     """The smallest of 1, 2, 5, 10, 20, 50, ... that is at least `minimum`."""
     power = 10 ** max(math.ceil(math.log10(minimum)) - 1, 0) if minimum > 1 else 1
     return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= minimum)

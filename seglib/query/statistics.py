@@ -5,7 +5,7 @@ does not know a class are left out of its mean rather than counted as 0.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,11 +141,15 @@ def folder_vs_content(table: pd.DataFrame, classes: Sequence[str] | None = None)
     Example:
         seglib.folder_vs_content(table).loc["cars", "bus"]  # photos in cars/ that show more of a bus
     """
-    frame = _count_by_label(table, "content")
-    names = (set(frame.columns) | set(table["label_class"].dropna().unique())) - {NO_CONTENT}
+    known = classes_of(table) if classes is None else classes
+    return arrange_contents(_count_by_label(table, "content"), table["label_class"].dropna().unique(), known)
+
+
+def arrange_contents(frame: pd.DataFrame, named: Iterable[str], known: Sequence[str]) -> pd.DataFrame:
+    """The counts of `folder_vs_content` with its columns in order. `named`: the classes that labels name."""
+    names = (set(frame.columns) | set(named)) - {NO_CONTENT}
     if not names.isdisjoint(ANIMALS):
         names |= set(ANIMALS)
-    known = classes_of(table) if classes is None else classes
     order = {name: place for place, name in enumerate(dict.fromkeys((*known, *ANIMALS)))}
     columns = [*sorted(names, key=lambda name: order.get(name, len(order))), NO_CONTENT]
     return frame.reindex(columns=pd.Index(columns if len(frame) else [], name="content"), fill_value=0)
@@ -153,7 +157,12 @@ def folder_vs_content(table: pd.DataFrame, classes: Sequence[str] | None = None)
 
 def classes_of_labels(table: pd.DataFrame) -> dict[str, str]:
     """Folder label -> the class that it names; labels that name none, or another one in each dataset, are left out."""
-    frame = _count_by_label(table, "label_class") > 0
+    return single_classes(_count_by_label(table, "label_class"))
+
+
+def single_classes(counts: pd.DataFrame) -> dict[str, str]:
+    """Label -> its class, of the labels that name one. `counts`: photos per label and class."""
+    frame = counts > 0
     frame = frame[frame.sum(axis=1) == 1]
     return {
         str(label): str(frame.columns[int(row.argmax())])

@@ -14,6 +14,7 @@
     int8/<model>/         a calibrated model
     embeddings/<name>/    embeddings.json, part-*.parquet
     cache/projections/<source>/  <kind>-<method>-<key>.npy
+    cache/tables/<run>/   manifest.json, piece-<digest>.parquet, repeats-<digest>.parquet
 
 `scans` writes `scan.json`, `content` `labels.json`, `maintenance.cost_record` `cost.json`; `pair_counts` fills
 `compare` and `evaluate`, `ground_truth` fills `truths`, `own_columns` fills `columns`, `saved_views` fills `views`,
@@ -211,6 +212,13 @@ class StoreLayout:
 
     def projection_folders(self) -> list[Path]:
         return sorted(self.path.glob("cache/projections/*"))
+
+    def table_folder(self, run: str) -> Path:
+        """Folder of the prepared table of a run; see `query.prepared`."""
+        return self.path / "cache" / "tables" / run
+
+    def table_folders(self) -> list[Path]:
+        return sorted(self.path.glob("cache/tables/*"))
 
     def version(self, *, with_tags: bool = True) -> str:
         """Cache key for everything derived from this store; changes whenever a part or a JSON file does.

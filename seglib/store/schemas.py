@@ -136,6 +136,20 @@ def locate_in_files(folder: Path, image_ids: Sequence[str]) -> pd.DataFrame:
     return located.reset_index(drop=True)
 
 
+def find_failures(folder: Path) -> pd.DataFrame:
+    """The files (path, label, reason, detail) that could not be read at their newest scan, found without reading the
+    whole index of a dataset; `folder` holds its parts.
+    """
+    columns, failed = ["path", "label", "reason", "detail"], pc.field("reason").is_valid()
+    ever = parquet_parts.read(folder, FILES_SCHEMA, ["path"], where=failed)["path"].unique().to_pylist()
+    if not ever:
+        return pd.DataFrame(columns=columns)
+    rows = parquet_parts.read(folder, FILES_SCHEMA, [*columns, "scan"], where=one_of("path", ever))
+    newest = keep_newest_files(rows)
+    found: pd.DataFrame = newest.filter(pc.not_equal(newest["reason"], VANISHED)).select(columns).to_pandas()
+    return found
+
+
 def table_schema(classes: Sequence[str]) -> pa.Schema:
     stats = stats_schema(classes)
     return pa.schema(
@@ -150,10 +164,13 @@ def table_schema(classes: Sequence[str]) -> pa.Schema:
     )
 
 
-def join_stats(files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table) -> tuple[pa.Table, NDArray[np.intp]]:
+def join_stats(
+    files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table, first: int = 0
+) -> tuple[pa.Table, NDArray[np.intp]]:
     """(files that the run has computed, in order, with their newest statistics; their positions in `files`).
 
-    `stats`: all rows of the run's statistics, oldest first.
+    `stats`: all rows of the run's statistics, oldest first. `first`: the position of the first of these files among
+    those of `labels`.
     """
     places, stats_rows = _match_newest(files["image_id"], stats["image_id"])
     if len(places) < len(files):
@@ -165,7 +182,7 @@ def join_stats(files: pa.Table, labels: LabelledFiles, run: Run, stats: pa.Table
         table = table.append_column(name, pa.DictionaryArray.from_arrays(np.zeros(len(files), np.int32), [value]))
     for name in stats.column_names[1:]:
         table = table.append_column(name, stats[name])
-    return labels.add_columns(table, run, places), places
+    return labels.add_columns(table, run, places + first), places
 
 
 def _match_newest(wanted: pa.ChunkedArray, known: pa.ChunkedArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -41,8 +41,8 @@ from seglib.store.schemas import (
     FILES_SCHEMA,
     PRESENT_FILES_SCHEMA,
     STAMPS_SCHEMA,
-    VANISHED,
     PathRange,
+    find_failures,
     join_stats,
     keep_newest_files,
     locate_in_files,
@@ -162,13 +162,10 @@ class Store(StoreLayout):
 
     def failures(self) -> pd.DataFrame:
         """One row per unreadable file: dataset, path, label, reason, detail."""
-        columns = ["path", "label", "reason", "detail"]
-        frames = [pd.DataFrame(columns=["dataset", *columns])]
-        for dataset in self.datasets():
-            files = self._newest_files(dataset, [*columns, "scan"])
-            failed = files.filter(pc.not_equal(files["reason"], VANISHED)).select(columns)  # drops nulls too
-            frames.append(failed.to_pandas().assign(dataset=dataset.name)[["dataset", *columns]])
-        return pd.concat([frame for frame in frames if len(frame)] or frames[-1:], ignore_index=True)
+        found = [find_failures(self.files_folder(one)).assign(dataset=one.name) for one in self.datasets()]
+        columns = ["dataset", "path", "label", "reason", "detail"]
+        frames = [frame for frame in found if len(frame)]
+        return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
     # --- runs and their statistics -------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.prepared.tables import prepared_table
 from dashboard.queries.source import HASHES, PhotoQuery, RunSource
 from seglib.query.fields import Field, list_fields
 from seglib.query.filters import select
@@ -23,7 +24,7 @@ _cached = st.cache_data(max_entries=64, show_spinner=False, hash_funcs=HASHES)
 
 def chart_fields(source: RunSource) -> list[Field]:
     """Return the fields that an axis of a chart can have."""
-    return suitable_fields(list_fields(photo_queries.table(source)))
+    return suitable_fields(list_fields(photo_queries.schema_of(source).drop(columns="tags", errors="ignore")))
 
 
 def own_chart(query: PhotoQuery, choice: ChartChoice) -> ChartData:
@@ -33,8 +34,13 @@ def own_chart(query: PhotoQuery, choice: ChartChoice) -> ChartData:
 
 @_cached
 def _own_chart(query: PhotoQuery, names: tuple[ChartKind, str, str, str]) -> ChartData:
-    table, chosen = photo_queries.table(query.source), photo_queries.counted_positions(query.source, query.filters)
     choice = ChartChoice(*names)
+    if prepared := prepared_table(query.source):
+        head = read_fields(prepared.head, choice)
+        return compute_chart(
+            choice, {name: replace(one, values=prepared.values(query.filters, name)) for name, one in head.items()}
+        )
+    table, chosen = photo_queries.table(query.source), photo_queries.counted_positions(query.source, query.filters)
     fields = read_fields(table, choice)
     if len(chosen) < len(table):
         fields = {name: replace(one, values=one.values.iloc[chosen]) for name, one in fields.items()}
@@ -48,5 +54,7 @@ def ready_filters(source: RunSource) -> dict[str, int]:
 
 @_cached
 def _ready_filters(source: RunSource) -> dict[str, int]:
+    if prepared := prepared_table(source):
+        return {name: prepared.count(ready_filter(name)) for name in available_filters(prepared.head)}
     table = photo_queries.table(source)
     return {name: len(select(table[[measure_column(name)]], ready_filter(name))) for name in available_filters(table)}

@@ -12,6 +12,7 @@ import streamlit as st
 
 from dashboard.formatting import DASH
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.prepared.tables import prepared_table
 from dashboard.queries.source import HASHES, RunSource, error_message
 from dashboard.state.own_columns import is_column_sort
 from dashboard.state.view import View
@@ -38,8 +39,8 @@ class Ends:
 
 def list_columns(source: RunSource) -> list[Field]:
     """Return the own columns of the store and then the measures of its photos, as fields."""
-    table = photo_queries.table(source)
-    return [find_field(table, f"column.{name}") for name in own_columns(table)]
+    schema = photo_queries.schema_of(source)
+    return [find_field(schema, f"column.{name}") for name in own_columns(schema)]
 
 
 def split_columns(source: RunSource) -> tuple[list[Field], list[Field]]:
@@ -61,11 +62,14 @@ def ends(source: RunSource, column: Field) -> Ends | None:
 
 @st.cache_data(max_entries=256, show_spinner=False, hash_funcs=HASHES)
 def _ends(source: RunSource, name: str, is_date: bool) -> Ends | None:
+    unit = _DAY if is_date else 1
+    if prepared := prepared_table(source):
+        found = prepared.value_range(f"column.{name}")
+        return found and Ends(*found, prepared.has_multiples(f"column.{name}", unit))
     numbers = as_numbers(photo_queries.table(source)[COLUMN_PREFIX + name])
     numbers = numbers[~np.isnan(numbers)]
     if not len(numbers):
         return None
-    unit = _DAY if is_date else 1
     return Ends(float(numbers.min()), float(numbers.max()), bool((numbers % unit == 0).all()))
 
 
@@ -79,6 +83,8 @@ def count_choices(source: RunSource, filters: Filters, column: Field) -> dict[st
 
 @st.cache_data(max_entries=128, show_spinner=False, hash_funcs=HASHES)
 def _count_choices(source: RunSource, filters: Filters, name: str) -> dict[str, int]:
+    if prepared := prepared_table(source):
+        return prepared.count_column(filters, f"column.{name}")
     codes, names = category_codes(photo_queries.table(source)[COLUMN_PREFIX + name])
     chosen = photo_queries.selected_positions(source, filters)
     of_chosen = codes if len(chosen) == len(codes) else codes[chosen]
@@ -113,13 +119,13 @@ def fit_to_columns(view: View, source: RunSource) -> tuple[View, list[str]]:
     for key, value in view.filters.items():
         if key.startswith("column."):
             try:
-                passes_filter(photo_queries.table(source).iloc[:0], key, value)
+                passes_filter(photo_queries.schema_of(source).iloc[:0], key, value)
             except SegError as error:
                 notes.append(f"A filter of the link was left out: {error_message(error)}")
                 filters = filters.replace(key, None)
     if is_column_sort(view.sort):
         try:
-            find_field(photo_queries.table(source), view.sort.removeprefix("-"))
+            find_field(photo_queries.schema_of(source), view.sort.removeprefix("-"))
         except SegError:
             name = view.sort.removeprefix("-").partition(".")[2]
             notes.append(f"There is no column {name!r} to sort by: the photos are sorted by path.")

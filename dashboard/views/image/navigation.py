@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dashboard.queries import photos as photo_queries
 from dashboard.queries import ranking
+from dashboard.queries.images.picked import picked_positions
 from dashboard.queries.photos import Selection
 from dashboard.state import session
 from dashboard.state.view import PAGE_SIZE
@@ -63,14 +64,15 @@ def _picked_among(selection: Selection, gallery: ImageNavigation) -> ImageNaviga
 
     The photo shown stays among them when it is unpicked, so that the next one can be stepped to.
     """
-    ids = photo_queries.table(selection.source)["image_id"]
-    picked = session.picks().contains(ids)
-    wanted = picked | (ids == selection.view.image).to_numpy()
-    order = gallery.order[wanted[gallery.order]]
-    if np.count_nonzero(picked[gallery.order]) < len(session.picks()):
-        files = photo_queries.unique_positions(selection.source, Filters(), "path", "")
-        outside = files[wanted[files]]
-        order = np.concatenate([order, outside[~ids.iloc[outside].isin(ids.iloc[order]).to_numpy()]])
+    source = selection.source
+    picked = picked_positions(source, session.picks())
+    wanted = np.union1d(picked, photo_queries.positions_of_image(source, selection.view.image))
+    order = gallery.order[np.isin(gallery.order, wanted)]
+    if np.isin(order, picked).sum() < len(session.picks()):
+        files = photo_queries.unique_positions(source, Filters(), "path", "")
+        outside = files[np.isin(files, wanted)]
+        known = photo_queries.image_ids_at(source, outside).isin(photo_queries.image_ids_at(source, order))
+        order = np.concatenate([order, outside[~known.to_numpy()]])
     return replace(gallery, order=order, page_field="", description="selected")
 
 

@@ -15,6 +15,7 @@ from dashboard.components import layout, viewer
 from dashboard.components.viewer import ListPosition, ViewerImage, ViewerLook, ViewerRun
 from dashboard.formatting import DASH, count, display_name, escape_html, escape_markdown, photo_count, run_labels
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.images.image_statistics import image_statistics
 from dashboard.queries.own_columns.values import format_value, split_columns
 from dashboard.queries.photos import Selection
 from dashboard.queries.similarity.vectors import has_vectors
@@ -254,7 +255,7 @@ def _navigate(selection: Selection, navigation: ImageNavigation) -> None:
 def _figures_card(selection: Selection, row: Any, runs: list[Run]) -> None:
     def seen_by(run: Run) -> ImageStatistics | None:
         other = replace(selection.source, run=run.run)
-        return row if run.run == selection.run.run else photo_queries.image_statistics(other, row["image_id"])
+        return row if run.run == selection.run.run else image_statistics(other, row["image_id"])
 
     labels = run_labels(selection.store.runs())
     photo_figures.render([(labels[run.run], seen_by(run)) for run in runs])

@@ -19,6 +19,7 @@ from dashboard.components import gallery as gallery_component
 from dashboard.components.gallery import GalleryLegend, GalleryLook, GalleryTile
 from dashboard.formatting import count, escape_markdown, percent
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.images.changed_files import find_changed_files
 from dashboard.queries.photos import Selection
 from dashboard.queries.ranking import PAGE_SIZE, ImageOrder, get_page
 from dashboard.server import media_urls
@@ -119,7 +120,7 @@ def _tiles(selection: Selection, ranked: RankedGallery, page_order: ImageOrder) 
     store, source = selection.store, selection.source
     rows = photo_queries.rows_at(source, ranked.files.index.to_numpy()[page_order.rows])
     with_dataset = len(photo_queries.options(source, "dataset")) > 1
-    changed = photo_queries.find_changed_files(source, rows)
+    changed = find_changed_files(source, rows)
     link = controls.image_link(selection.view, **ranked.viewer_state)
     similar = controls.similar_link(selection)
     result = []

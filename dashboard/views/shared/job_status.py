@@ -21,6 +21,7 @@ from dashboard.workers.requests import (
     CompareRequest,
     EvaluateRequest,
     JudgeRequest,
+    PrepareRequest,
     Request,
     RunRequest,
     SimilarityRequest,
@@ -39,11 +40,13 @@ _COUNTING = (CompareRequest.kind, SuspectsRequest.kind, *_EVALUATIONS)
 FAILED_WORDS = {
     RunRequest.kind: "unreadable",
     SimilarityRequest.kind: "without a vector",
+    PrepareRequest.kind: "left out",
     **dict.fromkeys(_COUNTING, "without a readable mask"),
 }
 COMPUTED_WORDS = {
     RunRequest.kind: "computed",
     SimilarityRequest.kind: "compared",
+    PrepareRequest.kind: "prepared",
     **dict.fromkeys(_COUNTING, "counted"),
 }
 """Request kind -> word for photos or masks that failed (`FAILED_WORDS`) or were processed (`COMPUTED_WORDS`)."""
@@ -61,6 +64,7 @@ UNITS = {
     CompareRequest.kind: "photo",
     SuspectsRequest.kind: "mask",
     SimilarityRequest.kind: "photo",
+    PrepareRequest.kind: "photo",
     **dict.fromkeys(_EVALUATIONS, "mask"),
 }
 """Request kind -> unit of its progress; an evaluation processes each photo once per run."""
@@ -80,6 +84,8 @@ def headline(job: Job, labels: Mapping[str, str] | None = None) -> str:
         return f"{' · '.join((*parts, job.precision or request.precision))}, on {request.title}{limit}"
     if isinstance(request, SimilarityRequest):
         return f"{SIMILARITY_WORDS[request.task]} by {request.title or request.source}"
+    if isinstance(request, PrepareRequest):
+        return f"Table of {request.title or request.run}"
     assert isinstance(request, EvaluateRequest | CompareRequest)
     names = ", ".join((labels or {}).get(run, run) for run in request.runs)
     if isinstance(request, JudgeRequest):

@@ -26,6 +26,7 @@ from dashboard.formatting import (
 from dashboard.queries import exports, photo_statistics, source
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.photos import Selection
+from dashboard.queries.prepared.tables import is_large
 from dashboard.server import photo_zip
 from dashboard.settings import ServerSettings
 from dashboard.state import session
@@ -89,6 +90,9 @@ def export_menu(selection: Selection, picks: Picks | None = None) -> None:
         key, filters, name = "picked", Filters(), f"{describe_selection(Filters(), datasets).file_name}-picked"
     path, run = selection.store.path, selection.run.run
     with st.popover("Export", key=f"{key}:menu"):
+        if is_large(selection.source):
+            layout.remark("A run of this size is exported on the command line: Copy link has the command.")
+            return
         full = ", full path" if ServerSettings.read().local_only else ""
         layout.remark(f"For a spreadsheet: path{full}, folder, what was seen, agreement, tags")
         _export_button(

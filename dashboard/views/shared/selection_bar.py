@@ -16,7 +16,9 @@ from dashboard.components.gallery import PickState
 from dashboard.formatting import count, escape_markdown, photo_count
 from dashboard.queries import photos as photo_queries
 from dashboard.queries import source
+from dashboard.queries.images.picked import count_picked, tags_of_picks
 from dashboard.queries.photos import Selection
+from dashboard.queries.prepared.tables import prepared_table
 from dashboard.state import session
 from dashboard.state.picked_photos import Picks
 from dashboard.views.shared import page_header
@@ -26,6 +28,9 @@ from seglib.store.store import Store
 from seglib.store.tags import TagAction
 
 _TAG = "w:new_tag"
+
+MOST_PICKED = 1_000_000
+"""Photos of a large run that can be picked at once: each takes 36 bytes of the visitor's session."""
 
 _NO_CHANGE = (
     ("None of them has this tag.", "The photo does not have this tag."),
@@ -49,6 +54,12 @@ def update_picks(gallery: str) -> None:
 
 def pick_all(selection: Selection) -> None:
     """Callback: add every photo that passes the filters to the picks."""
+    if prepared := prepared_table(selection.source):
+        if prepared.count(selection.filters) > MOST_PICKED:
+            session.set_remark(f"At most {count(MOST_PICKED)} photos can be selected in a run of this size.")
+        else:
+            session.set_picks(session.picks().union(prepared.image_ids(selection.filters)))
+        return
     positions = photo_queries.selected_positions(selection.source, selection.filters)
     session.set_picks(session.picks().union(photo_queries.table(selection.source)["image_id"].iloc[positions]))
 
@@ -83,7 +94,7 @@ def undo_button(store: Store) -> None:
 
 
 def _selection_summary(selection: Selection, picks: Picks) -> None:
-    inside = photo_queries.count_picked(selection.source, selection.filters, picks)
+    inside = count_picked(selection.source, selection.filters, picks)
     outside = max(0, len(picks) - inside)
     note = f", {count(outside)} of them outside the filters" if outside else ""
     st.markdown(f"**{photo_count(len(picks))} selected**{note}", width="content")
@@ -110,7 +121,7 @@ def tag_select(selection: Selection, label: str, apply: Callable[[str | None], N
 
 
 def _untag_menu(selection: Selection, picks: Picks) -> None:
-    counts = photo_queries.tags_of_picks(selection.source, picks)
+    counts = tags_of_picks(selection.source, picks)
     if not counts:
         return
     st.menu_button(

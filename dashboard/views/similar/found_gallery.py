@@ -11,6 +11,7 @@ from dashboard.charts import theme
 from dashboard.components import gallery as gallery_component
 from dashboard.components.gallery import GalleryLegend, GalleryLook, GalleryTile
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.images.changed_files import find_changed_files
 from dashboard.queries.photos import Positions
 from dashboard.state import session
 from dashboard.state.view import PAGE_SIZE, SIZE_RANGE, View
@@ -55,7 +56,7 @@ def found_tiles(scope: SimilarScope, positions: Positions) -> list[GalleryTile]:
         link=controls.image_link(view, **viewer_state(view)),
         similar=controls.similar_link(selection),
         with_dataset=len(photo_queries.options(selection.source, "dataset")) > 1,
-        changed=photo_queries.find_changed_files(selection.source, rows),
+        changed=find_changed_files(selection.source, rows),
     )
 
 

@@ -10,8 +10,12 @@ from seglib.query.column_filter import Range, parse_range
 from seglib.query.expressions.nodes import And, Comparison, Expression, Operator, Or
 from seglib.query.expressions.parsing import parse
 from seglib.query.fields import Kind, find_field
+from seglib.query.filter_kinds.base import FilterValue
+from seglib.query.filter_kinds.names import NamesFilter
+from seglib.query.filter_kinds.ranges import CountRangeFilter
+from seglib.query.filter_kinds.texts import WhereFilter
 from seglib.query.filter_text import MAX_COUNT, format_number, format_upper_end
-from seglib.query.filters import CountRangeFilter, Filters, FilterValue, NamesFilter, WhereFilter, find_filter
+from seglib.query.filters import Filters, find_filter
 
 
 def from_filters(filters: Filters, table: pd.DataFrame) -> Expression | None:

@@ -1,4 +1,4 @@
-"""Apply an expression to a table: one bool per row, computed column by column.
+"""Apply an expression to a table: one bool per row, computed column by column; or to a prepared table, by SQL.
 
 Values are read by the kind of their field, and what does not fit it is refused: `width = wide`, `label > 3`.
 
@@ -7,7 +7,9 @@ opposite, so `not agreement = agrees` and `agreement != agrees` hold for photos 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import reduce
+from operator import and_, or_
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +23,8 @@ from seglib.query.expressions.names import PRESENT, closest, describe_choice, re
 from seglib.query.expressions.nodes import And, Comparison, Expression, ExpressionError, Not, Operator, Or, comparisons
 from seglib.query.expressions.quoting import write_name, write_value
 from seglib.query.fields import Field, Kind, field_values
+from seglib.query.sql.columns import SqlColumns
+from seglib.query.sql.condition import Condition, compare, contains_text, is_in, is_missing
 
 Flags = NDArray[np.bool_]
 """bool (rows,)."""
@@ -53,6 +57,19 @@ def evaluate(expression: Expression, table: pd.DataFrame) -> Flags:
             return reduce(np.logical_and, (evaluate(part, table) for part in parts))
         case Or(parts):
             return reduce(np.logical_or, (evaluate(part, table) for part in parts))
+
+
+def to_condition(expression: Expression, columns: SqlColumns) -> Condition:
+    """The rows of a prepared table for which the expression holds; raises as `evaluate` does."""
+    match expression:
+        case Comparison():
+            return _compare_in_sql(expression, columns)
+        case Not(part):
+            return ~to_condition(part, columns)
+        case And(parts):
+            return reduce(and_, (to_condition(part, columns) for part in parts))
+        case Or(parts):
+            return reduce(or_, (to_condition(part, columns) for part in parts))
 
 
 def describe_unknown_names(expression: Expression, table: pd.DataFrame) -> list[str]:
@@ -90,10 +107,29 @@ def _compare(comparison: Comparison, table: pd.DataFrame) -> Flags:
         passes = _match_present(table, comparison)
     else:
         field = resolve_field(comparison, table)
-        what, operators, matches = _KINDS[field.kind]
-        _check_operator(comparison, operator, what, operators)
+        kind = _KINDS[field.kind]
+        _check_operator(comparison, operator, kind.what, kind.operators)
         values = field_values(table, field.name)
-        passes = _is_missing(values) if operator is Operator.MISSING else matches(values, field, operator, comparison)
+        is_missing = operator is Operator.MISSING
+        passes = _is_missing(values) if is_missing else kind.matches(values, field, operator, comparison)
+    return passes if operator is comparison.operator else ~passes
+
+
+def _compare_in_sql(comparison: Comparison, columns: SqlColumns) -> Condition:
+    operator = _OPPOSITES.get(comparison.operator, comparison.operator)
+    if comparison.name == PRESENT:
+        _check_operator(comparison, operator, "names classes", _EQUAL)
+        passes = reduce(or_, map(columns.present, _read_classes(comparison, columns.classes)))
+    else:
+        field = resolve_field(comparison, columns.head)
+        kind = _KINDS[field.kind]
+        _check_operator(comparison, operator, kind.what, kind.operators)
+        if operator is not Operator.MISSING:
+            passes = kind.condition(columns, field, operator, comparison)
+        elif field.kind is Kind.TAGS:
+            passes = columns.has_tag(lambda _: False, missing=True)
+        else:
+            passes = is_missing(columns.value(field.name))
     return passes if operator is comparison.operator else ~passes
 
 
@@ -139,13 +175,39 @@ def _match_numbers(values: pd.Series, field: Field, operator: Operator, comparis
     return passes
 
 
+def _number_condition(columns: SqlColumns, field: Field, operator: Operator, comparison: Comparison) -> Condition:
+    column = columns.number(field.name)
+    ranges = _read_values(comparison, lambda text: read_value(text, field))
+    if operator in _EQUAL:
+        return reduce(or_, (one.condition(column) for one in ranges))
+    wanted = ranges[0]
+    match operator:
+        case Operator.BELOW | Operator.AT_LEAST:
+            return compare(column, operator, wanted.low)
+        case Operator.AT_MOST:
+            return compare(column, "<" if wanted.below else "<=", wanted.high)
+        case _:
+            return compare(column, ">=" if wanted.below else ">", wanted.high)
+
+
 def _match_names(values: pd.Series, field: Field, operator: Operator, comparison: Comparison) -> Flags:
     codes, names = category_codes(values)
+    is_hit, missing = _name_test(field, operator, comparison)
+    return _by_code([is_hit(name) for name in names], codes, missing=missing)
+
+
+def _name_condition(columns: SqlColumns, field: Field, operator: Operator, comparison: Comparison) -> Condition:
+    is_hit, missing = _name_test(field, operator, comparison)
+    return columns.has_category(field.name, is_hit, missing=missing)
+
+
+def _name_test(field: Field, operator: Operator, comparison: Comparison) -> tuple[Callable[[str], bool], bool]:
+    """(whether a name passes, whether no name does)."""
     if operator is Operator.CONTAINS:
         part = comparison.values[0].casefold()
-        return _by_code([part in name.casefold() for name in names], codes)
+        return lambda name: part in name.casefold(), False
     wanted = set(_read_values(comparison, lambda text: read_name(text, field)))
-    return _by_code([name in wanted for name in names], codes, missing="" in wanted)
+    return wanted.__contains__, "" in wanted
 
 
 def _match_booleans(values: pd.Series, _: Field, __: Operator, comparison: Comparison) -> Flags:
@@ -154,14 +216,20 @@ def _match_booleans(values: pd.Series, _: Field, __: Operator, comparison: Compa
     return _by_code([name.lower() in wanted for name in names], codes)
 
 
+def _boolean_condition(columns: SqlColumns, field: Field, _: Operator, comparison: Comparison) -> Condition:
+    return is_in(columns.value(field.name), {text == "true" for text in _read_values(comparison, read_boolean)})
+
+
 def _match_tags(values: pd.Series, field: Field, operator: Operator, comparison: Comparison) -> Flags:
     """Whether a row has one of the tags, or a tag that contains the text."""
     codes, names = category_codes(values)
-    if operator is Operator.CONTAINS:
-        part = comparison.values[0].casefold()
-        return _by_code([any(part in tag.casefold() for tag in split_tags(joined)) for joined in names], codes)
-    wanted = set(_read_values(comparison, lambda text: read_name(text, field)))
-    return _by_code([not wanted.isdisjoint(split_tags(joined)) for joined in names], codes)
+    is_hit, _ = _name_test(field, operator, comparison)
+    return _by_code([any(map(is_hit, split_tags(joined))) for joined in names], codes)
+
+
+def _tag_condition(columns: SqlColumns, field: Field, operator: Operator, comparison: Comparison) -> Condition:
+    is_hit, _ = _name_test(field, operator, comparison)
+    return columns.has_tag(lambda joined: any(map(is_hit, split_tags(joined))))
 
 
 def _match_texts(values: pd.Series, field: Field, operator: Operator, comparison: Comparison) -> Flags:
@@ -174,17 +242,26 @@ def _match_texts(values: pd.Series, field: Field, operator: Operator, comparison
     return flags & ~_is_missing(values)
 
 
+def _text_condition(columns: SqlColumns, field: Field, operator: Operator, comparison: Comparison) -> Condition:
+    column = columns.value(field.name)
+    if operator is Operator.CONTAINS:
+        return contains_text(column, comparison.values[0])
+    return is_in(column, _read_values(comparison, lambda text: read_name(text, field)))
+
+
 def _match_present(table: pd.DataFrame, comparison: Comparison) -> Flags:
     """Whether at least one of the classes is present."""
-    known = classes_of(table)
+    names = _read_classes(comparison, classes_of(table))
+    return reduce(np.logical_or, (is_present(table, name).to_numpy(bool) for name in names))
 
+
+def _read_classes(comparison: Comparison, known: list[str]) -> list[str]:
     def read_class(text: str) -> str:
         if text not in known:
             raise ValueError(f"no model of this table knows this class; {describe_choice(text, known)}")
         return text
 
-    names = _read_values(comparison, read_class)
-    return reduce(np.logical_or, (is_present(table, name).to_numpy(bool) for name in names))
+    return _read_values(comparison, read_class)
 
 
 def _by_code(hits: list[bool], codes: NDArray[np.integer], *, missing: bool = False) -> Flags:
@@ -193,15 +270,24 @@ def _by_code(hits: list[bool], codes: NDArray[np.integer], *, missing: bool = Fa
     return flags
 
 
-_Matches = Callable[[pd.Series, Field, Operator, Comparison], Flags]
+@dataclass(frozen=True)
+class _KindRules:
+    what: str
+    """What a message calls the kind."""
+    operators: tuple[Operator, ...]
+    """Those that it has, besides their opposites."""
+    matches: Callable[[pd.Series, Field, Operator, Comparison], Flags]
+    condition: Callable[[SqlColumns, Field, Operator, Comparison], Condition]
+    """The same in SQL."""
 
-_KINDS: dict[Kind, tuple[str, tuple[Operator, ...], _Matches]] = {
-    Kind.NUMBER: ("is a number", _NUMBER_OPERATORS, _match_numbers),
-    Kind.INTEGER: ("is a whole number", _NUMBER_OPERATORS, _match_numbers),
-    Kind.DATE: ("is a date", _NUMBER_OPERATORS, _match_numbers),
-    Kind.CATEGORY: ("is a name", _NAME_OPERATORS, _match_names),
-    Kind.TEXT: ("is a text", _NAME_OPERATORS, _match_texts),
-    Kind.TAGS: ("is a set of names", _NAME_OPERATORS, _match_tags),
-    Kind.BOOLEAN: ("is true or false", (*_EQUAL, Operator.MISSING), _match_booleans),
+
+_KINDS: dict[Kind, _KindRules] = {
+    Kind.NUMBER: _KindRules("is a number", _NUMBER_OPERATORS, _match_numbers, _number_condition),
+    Kind.INTEGER: _KindRules("is a whole number", _NUMBER_OPERATORS, _match_numbers, _number_condition),
+    Kind.DATE: _KindRules("is a date", _NUMBER_OPERATORS, _match_numbers, _number_condition),
+    Kind.CATEGORY: _KindRules("is a name", _NAME_OPERATORS, _match_names, _name_condition),
+    Kind.TEXT: _KindRules("is a text", _NAME_OPERATORS, _match_texts, _text_condition),
+    Kind.TAGS: _KindRules("is a set of names", _NAME_OPERATORS, _match_tags, _tag_condition),
+    Kind.BOOLEAN: _KindRules("is true or false", (*_EQUAL, Operator.MISSING), _match_booleans, _boolean_condition),
 }
-"""Kind -> what a message calls it, the operators that it has besides their opposites, and how it is compared."""
+"""How the fields of each kind are compared."""

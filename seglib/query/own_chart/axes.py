@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from seglib.query.column_filter import as_numbers
 from seglib.query.columns import category_codes
 from seglib.query.fields import Field, Kind
+from seglib.query.filter_kinds.ranges import CountRangeFilter, UnitRangeFilter
 from seglib.query.filter_text import next_below
-from seglib.query.filters import CountRangeFilter, Filters, UnitRangeFilter, find_filter
+from seglib.query.filters import Filters, find_filter
 
 NUMERIC = (Kind.NUMBER, Kind.INTEGER, Kind.DATE)
 GROUPED = (Kind.CATEGORY, Kind.BOOLEAN)

@@ -11,6 +11,7 @@ from seglib.query.filters import Filters, select
 STATISTICS = [
     (photo_statistics.key_figures, (), statistics.key_figures),
     (photo_statistics.class_distribution, (), statistics.class_distribution),
+    (photo_statistics.count_present, (), lambda frame: statistics.class_distribution(frame)["present"].to_dict()),
     (photo_statistics.co_occurrence, (), statistics.co_occurrence),
     (photo_statistics.folder_vs_content, (), statistics.folder_vs_content),
     (photo_statistics.classes_of_labels, (), statistics.classes_of_labels),

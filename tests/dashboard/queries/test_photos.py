@@ -9,6 +9,7 @@ import pytest
 
 from dashboard.queries import exports, photo_statistics
 from dashboard.queries import photos as photo_queries
+from dashboard.queries.images.changed_files import find_changed_files
 from dashboard.queries.source import RunSource, error_message, open_store, photo_query
 from dashboard.state.view import SORTS
 from seglib.cli.main import main as seglib
@@ -80,11 +81,11 @@ def test_a_photo_that_changed_since_its_scan_is_known(source, full):
     photos = full.parent / "photos" / "cats"
     photos.mkdir(parents=True)
     rows = photo_queries.rows_at(source, photo_queries.selected_positions(source, Filters()))
-    assert photo_queries.find_changed_files(source, rows) == set()  # none of them is there
+    assert find_changed_files(source, rows) == set()  # none of them is there
     (photos / "a.jpg").write_bytes(b"x")
     (photos / "b.jpg").write_bytes(b"x")
     os.utime(photos / "b.jpg", ns=(1, 1))  # as it was scanned
-    assert photo_queries.find_changed_files(source, rows) == {("photos", "cats/a.jpg")}
+    assert find_changed_files(source, rows) == {("photos", "cats/a.jpg")}
 
 
 @pytest.mark.parametrize("where", ["", "label=cats", "confidence=0.6..1&present=person&path=c", "path=nothing"])

@@ -29,8 +29,10 @@ from dashboard.state.view import (
     sort_label,
 )
 from seglib.classes import VOC_CLASSES
+from seglib.query.filter_kinds.ranges import CountRangeFilter, UnitRangeFilter
+from seglib.query.filter_kinds.texts import TextFilter, WhereFilter
 from seglib.query.filter_text import MAX_COUNT
-from seglib.query.filters import FILTERS, CountRangeFilter, Filters, TextFilter, UnitRangeFilter, WhereFilter
+from seglib.query.filters import FILTERS, Filters
 
 names = st.lists(st.text(max_size=8), min_size=1, max_size=3).map(lambda values: tuple(sorted(set(values))))
 ranges = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(lambda pair: (min(pair), max(pair)))

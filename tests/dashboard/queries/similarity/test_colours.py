@@ -21,7 +21,8 @@ def table_of(monkeypatch, full):
         table = Store(full).table(with_tags=False)
         rows = pd.DataFrame({f"column:{name}": column for name, column in values.items()})
         table = pd.concat([table.iloc[np.zeros(len(rows), int)].reset_index(drop=True), rows], axis=1)
-        monkeypatch.setattr(photo_queries, "table", lambda _: table)
+        for name in ("table", "schema_of"):
+            monkeypatch.setattr(photo_queries, name, lambda _: table)
         colours._colour_codes.clear()
         return SOURCE
 

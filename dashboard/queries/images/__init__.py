@@ -1,0 +1,1 @@
+"""Queries about single images and their files."""

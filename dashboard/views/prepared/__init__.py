@@ -1,0 +1,1 @@
+"""What pages say of a run that is too large to be read into memory."""

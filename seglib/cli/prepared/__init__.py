@@ -1,0 +1,1 @@
+"""The command that prepares the tables of large runs."""

@@ -1,0 +1,1 @@
+"""The kinds of filters: each reads and writes its text, and has one predicate for pandas and one for SQL."""
