@@ -29,6 +29,7 @@ from seglib.data.scan import STORE_MARKER, scan
 from seglib.errors import DatasetError, SegError, UsageError
 from seglib.fileio.console import prepare_console, restart_in_utf8
 from seglib.models.registry import DEFAULT_MODEL, MODELS
+from seglib.store.layout import refuse_address
 from seglib.store.store import Store
 
 MAX_UPLOAD_MB = 500
@@ -144,6 +145,7 @@ def _port(text: str) -> int:
 
 def _settings(arguments: argparse.Namespace) -> ServerSettings:
     """Return the settings with all paths resolved, since the server changes its working directory."""
+    refuse_address(arguments.store)
     named = [*arguments.folders, *arguments.data]
     for folder in named:
         if looks_like_address(str(folder)):

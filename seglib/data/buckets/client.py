@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from seglib.data.buckets.address import SCHEMES, Bucket
 from seglib.errors import DatasetError, UsageError
@@ -33,7 +34,7 @@ def connect(bucket: Bucket) -> "ObjectStore":
         ) from None
     with translated_errors(bucket):
         store: ObjectStore = from_url(
-            bucket.address,
+            quote(bucket.address, safe=":/"),  # which obstore decodes: a key may hold %20 itself
             retry_config={"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)},
         )
         return store

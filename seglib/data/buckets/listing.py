@@ -26,10 +26,12 @@ _COLUMNS = {
     "size": ("size", "object_size", "bytes"),
     "etag": ("e_tag", "etag"),
     "modified": ("last_modified", "last_modified_date", "updated"),
+    "latest": ("is_latest",),
+    "deleted": ("is_delete_marker",),
 }
 """What a listing needs -> names that the inventories of S3, of S3 Metadata and of others give it, in lower case."""
 
-_NAMES = [names[0] for names in _COLUMNS.values()]
+_NAMES = [_COLUMNS[kind][0] for kind in ("key", "size", "etag", "modified")]
 
 
 def list_objects(bucket: Bucket) -> Iterator[pa.RecordBatch]:
@@ -64,7 +66,8 @@ def read_listing(file: Path, bucket: Bucket) -> Iterator[pa.RecordBatch]:
             )
         _check_bucket(file, bucket, parquet, names.get("bucket"))
         total = below = 0
-        for batch in parquet.iter_batches(_KEYS_PER_BATCH, columns=[name for name in found.values() if name]):
+        for rows in parquet.iter_batches(_KEYS_PER_BATCH, columns=[name for name in found.values() if name]):
+            batch = _drop_old_versions(file, rows, found)
             selected = _select(file, bucket, batch, found)
             total, below = total + len(batch), below + len(selected)
             yield selected
@@ -80,6 +83,16 @@ def _check_bucket(file: Path, bucket: Bucket, parquet: pq.ParquetFile, column: s
         others = pc.unique(batch[column]).drop_null().to_pylist()
         if other := next((name for name in others if name != bucket.bucket), None):
             raise DatasetError(f"The listing {file.name!r} is one of the bucket {other!r}, not of {bucket.bucket!r}.")
+
+
+def _drop_old_versions(file: Path, batch: pa.RecordBatch, found: dict[str, str | None]) -> pa.RecordBatch:
+    """The rows of objects as they are now: an inventory of a bucket with versions may have the older ones too."""
+    for kind, kept in (("latest", True), ("deleted", False)):
+        if name := found[kind]:
+            if not pa.types.is_boolean(batch.schema.field(name).type):
+                raise DatasetError(f"The listing {file.name!r} has a column {name} that is not true or false.")
+            batch = batch.filter(pc.equal(batch[name].fill_null(kept), kept))
+    return batch
 
 
 def _select(file: Path, bucket: Bucket, batch: pa.RecordBatch, found: dict[str, str | None]) -> pa.RecordBatch:

@@ -33,7 +33,10 @@ def read_object(bucket: Bucket, path: str, size: int, etag: str | None) -> bytes
     if not is_valid_key(path):
         raise BadImage("unreadable", "Its key has an empty part, . or .. or a control character: rename it.")
     try:
-        data = obstore.get(connect(bucket), path, options={"if_match": etag} if etag else None).bytes().to_bytes()
+        found = obstore.get(connect(bucket), path, options={"if_match": etag} if etag else None)
+        if etag and found.meta["size"] != size:  # an inventory may say anything
+            raise BadImage("unreadable", f"It has {found.meta['size']:,} bytes, and {size:,} in the listing.")
+        data = found.bytes().to_bytes()
     except GenericError as error:
         raise DatasetError(
             f"{bucket} cannot be read any more: {explain(error, bucket)}. What was computed is kept: the same command "

@@ -10,6 +10,7 @@ from seglib.data.buckets.address import Bucket
 from seglib.data.buckets.listing import LISTING_SCHEMA, list_objects, read_listing
 from seglib.data.left_out import LeftOutCounter
 from seglib.data.scan import IMAGE_SUFFIXES, STORE_MARKER, FolderScan, no_photos_error, to_records
+from seglib.errors import DatasetError
 
 _IS_HIDDEN = r"(^|/)\."
 _IS_IMAGE = "(?i)(" + "|".join(suffix.replace(".", r"\.") for suffix in sorted(IMAGE_SUFFIXES)) + ")$"
@@ -33,6 +34,10 @@ def scan_bucket(bucket: Bucket, listing: Path | None = None) -> FolderScan:
     for marker in stores:
         table = table.filter(pc.invert(pc.starts_with(table["path"], marker.removesuffix(STORE_MARKER))))
     counts = left_out.counts()
+    if listing is not None and (repeated := len(table) - len(pc.unique(table["path"]))):
+        raise DatasetError(
+            f"The listing {listing.name!r} names {repeated:,} photos more than once: list the current version of each."
+        )
     if not len(table):
         raise no_photos_error(bucket.address, counts)
     return FolderScan(to_records(table, bucket.name, ()), counts)

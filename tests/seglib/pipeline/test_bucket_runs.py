@@ -1,9 +1,11 @@
 """Runs over photos on object storage: a server of S3 on loopback, real requests."""
 
+import http.server
 import os
 import pickle
 import subprocess
 import sys
+import threading
 from io import BytesIO
 
 import pytest
@@ -11,14 +13,15 @@ from PIL import Image
 
 import seglib
 from seglib.compute.task import Job
-from seglib.data.buckets import reading
+from seglib.data.buckets import client, reading
 from seglib.data.buckets.address import Bucket
-from seglib.errors import DatasetError, StoreError
+from seglib.data.buckets.scan import scan_bucket
+from seglib.errors import BadImage, DatasetError, StoreError
 from seglib.inference.config import InferenceConfig
 from seglib.maintenance import status
 from seglib.pipeline.session import RunOptions
 from seglib.store.store import Store
-from tests.buckets import SECRET
+from tests.buckets import ENVIRONMENT, SECRET
 from tests.conftest import ROOT
 from tests.seglib.small_runs import counts, run
 
@@ -116,6 +119,57 @@ def test_objects_that_change_or_go_after_the_listing_are_rows_with_a_reason(uplo
         "cats/a.png": "It has changed since it was listed: run again.",
         "dogs/c.png": "It is gone.",
     }
+
+
+@pytest.mark.parametrize("prefix", ["a%20b", "a b", "100%", "ä+ü", "x/[1]~*"])
+def test_a_prefix_is_taken_literally(bucket, prefix):
+    for key in {"a%20b", "a b", "a%2520b", prefix}:
+        bucket.put(f"{key}/1.png", key.encode())
+    root = Bucket.parse(f"s3://photos/{prefix}")
+    (row,) = scan_bucket(root).records.itertuples()
+    assert reading.read_object(root, row.path, row.bytes, row.etag).decode() == prefix
+
+
+def test_an_object_of_another_size_than_listed_is_not_read(bucket):
+    bucket.put("a.png", bytes(300))
+    root = Bucket.parse("s3://photos")
+    (row,) = scan_bucket(root).records.itertuples()
+    with pytest.raises(BadImage, match="It has 300 bytes, and 5 in the listing"):
+        reading.read_object(root, row.path, 5, row.etag)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "why"),
+    [
+        (403, "AccessDenied", r"S3 denies access \(AccessDenied\): check the credentials"),
+        (400, "ExpiredToken", "S3 answers ExpiredToken"),
+        (503, "SlowDown", "S3 asks to slow down"),
+    ],
+)
+def test_what_the_service_refuses_is_one_sentence(monkeypatch, status, code, why):
+    class Refusal(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = f"<Error><Code>{code}</Code><Message>{SECRET}</Message></Error>".encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    monkeypatch.setattr(client, "_RETRIES", 0)
+    client.connect.cache_clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusal) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(DatasetError, match=f"^s3://photos/a cannot be read: {why}") as refused:
+            scan_bucket(Bucket.parse("s3://photos/a"))
+        server.shutdown()
+    client.connect.cache_clear()
+    assert SECRET not in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.slow

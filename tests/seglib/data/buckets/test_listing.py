@@ -67,6 +67,16 @@ def test_what_does_not_fit_the_address_is_refused(tmp_path, columns, why):
         scan_photos(SETS, listing=listing(tmp_path, **columns))
 
 
+def test_only_the_newest_versions_of_an_inventory_count(tmp_path):
+    keys = {"key": ["sets/a.jpg", "sets/a.jpg", "sets/b.jpg"], "size": [1, 2, 3], "etag": ["x", "y", "z"]}
+    file = listing(tmp_path, **keys, is_latest=[False, True, True], is_delete_marker=[False, False, True])
+    assert scan_bucket(SETS, file).records[["path", "bytes"]].to_numpy().tolist() == [["a.jpg", 2]]
+    with pytest.raises(DatasetError, match="names 1 photos more than once"):
+        scan_bucket(SETS, listing(tmp_path, **keys))
+    with pytest.raises(DatasetError, match="is_latest that is not true or false"):
+        scan_bucket(SETS, listing(tmp_path, **keys, is_latest=["no", "yes", "yes"]))
+
+
 def test_other_files_and_folders_are_refused(tmp_path):
     (tmp_path / "keys.csv").write_text("key,size,etag\n")
     with pytest.raises(DatasetError, match=r"'keys.csv' is not a Parquet file"):
