@@ -27,7 +27,7 @@ import re
 from pathlib import Path
 
 from seglib.data.buckets.address import looks_like_address
-from seglib.errors import StoreError
+from seglib.errors import StoreError, UsageError
 from seglib.store.pictures.picture_folder import PictureFolder
 from seglib.store.records import Dataset, Run
 
@@ -47,9 +47,9 @@ _FOLDERS = (
 
 
 def refuse_address(path: str | os.PathLike[str]) -> None:
-    """Raise `StoreError` for a store that would not lie in a folder."""
+    """Raise `UsageError` for a store that would not lie in a folder."""
     if looks_like_address(os.fspath(path)):
-        raise StoreError(
+        raise UsageError(
             "A store lies in a folder, not on object storage: name a folder, and copy it (as by `aws s3 sync`) when "
             "the run is done."
         )

@@ -206,9 +206,9 @@ def test_a_bucket_that_is_not_there_leaves_no_store(bucket, fake, tmp_path):
 
 def test_a_store_is_not_on_object_storage(photos, fake):
     for made in (Store, Store.create, seglib.open):
-        with pytest.raises(StoreError, match="A store lies in a folder, not on object storage"):
+        with pytest.raises(UsageError, match="A store lies in a folder, not on object storage"):
             made("s3://photos/store")
-    with pytest.raises(StoreError, match="A store lies in a folder"):
+    with pytest.raises(UsageError, match="A store lies in a folder"):
         seglib.run(photos, "s3://photos/store", fake)
 
 
