@@ -1,6 +1,7 @@
 """The prepared table of a store equals `Store.table`, is made in pieces that stay, and survives what may happen."""
 
 import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 from pandas.testing import assert_frame_equal
 
+from seglib.cli.main import main
 from seglib.errors import StoreError
 from seglib.fileio import parquet_parts
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
@@ -166,6 +168,13 @@ def test_parts_merged_meanwhile_begin_it_again(store, monkeypatch):
     prepare(store, store.run(), merge_once)
     assert begun
     assert_is_table(store)
+
+
+def test_the_command_prints_what_it_made(store, capsys):
+    assert main(["prepare", "--store", str(store.path), "--run", store.run().run, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["run"], report["rows"], report["pieces"], report["reused"]) == (store.run().run, 23, 3, 0)
+    assert main(["prepare", "--store", str(store.path), "--run", "nothing"]) == 2
 
 
 def test_an_empty_run(store):
