@@ -243,6 +243,6 @@ def test_models_are_offered_by_absolute_paths_and_only_if_they_are_there(
 
 def test_a_store_on_object_storage_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert launcher.main(["--store", "s3://photos/store"]) == 1
+    assert launcher.main(["--store", "s3://photos/store"]) == 2
     assert "A store lies in a folder, not on object storage" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
