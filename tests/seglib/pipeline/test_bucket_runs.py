@@ -16,7 +16,7 @@ from seglib.compute.task import Job
 from seglib.data.buckets import client, reading
 from seglib.data.buckets.address import Bucket
 from seglib.data.buckets.scan import scan_bucket
-from seglib.errors import DatasetError, StoreError, UsageError
+from seglib.errors import BadImage, DatasetError, StoreError, UsageError
 from seglib.inference.config import InferenceConfig
 from seglib.maintenance import status
 from seglib.pipeline.session import RunOptions
