@@ -355,7 +355,7 @@ def newer(tries: int, seed: int, folder: Path) -> CampaignResult:
         shutil.copytree(rot.whole, store)
         file = store / "store.json" if index % 2 else next(store.glob(f"runs/{rot.runs[0]}/run.json"))
         about = {name: value for name, value in json.loads(file.read_bytes()).items() if name != "checksum"}
-        file.write_text(json.dumps(about | {"schema": 2}))
+        file.write_text(json.dumps(about | {"schema": PACKED_LAYOUT + 1}))
         before = _bytes(store)
         code, said, _ = rot.run_command(store, *told, *(["--workers", "0"] if told[0] == "run" else []))
         if code:
