@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seglib.store.records import PACKED_LAYOUT
 from tests.reliability.durability.kills import KillTarget
 from tests.reliability.harness import faults
 from tests.reliability.harness.forks import call_forked, in_own_process, run_forked
