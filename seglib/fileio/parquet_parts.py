@@ -84,6 +84,14 @@ def read(
     return _with_listing(folder, lambda names: read_parts(folder, names, wanted, where=where, remedy=remedy))
 
 
+def convert_each(
+    folder: Path, schema: pa.Schema, columns: Sequence[str], convert: Callable[[pa.Table], Result]
+) -> list[Result]:
+    """Call `convert` with these columns of each part, oldest first, so that no more than one is in memory."""
+    wanted = pa.schema([schema.field(name) for name in columns])
+    return _with_listing(folder, lambda names: [convert(read_parts(folder, [name], wanted)) for name in names])
+
+
 def read_parts(
     folder: Path,
     part_names: Sequence[str],

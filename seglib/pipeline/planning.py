@@ -1,7 +1,7 @@
 """Plan a run: compare a scan with the file index and the run's results to find the files that must be processed.
 
-A scan is compared range by range of its paths, a million files at a time, so that of an index of ten million rows only
-a tenth is in memory; what is planned is kept as positions in the scan. Opens no photo.
+A scan is compared range by range of its paths, half a million files at a time, so that few rows of a large index are in
+memory; what is planned is kept as positions in the scan. Opens no photo.
 """
 
 import itertools
@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from seglib.data.image_ids import PACKED, ImageIds, Packed, pack, unpack
 from seglib.data.scan import RECORD_COLUMNS, Record
-from seglib.fileio import parquet_parts
 from seglib.store.records import Dataset
-from seglib.store.schemas import EVERY_PATH, FILES_SCHEMA, STAMPS, VANISHED, PathRange, has_same_stamps
+from seglib.store.schemas import EVERY_PATH, FILES_SCHEMA, STAMPS, VANISHED, PathRange, has_same_stamps, read_image_ids
 from seglib.store.store import Store
 
-RANGE_FILES = 1_000_000
+RANGE_FILES = 500_000
 """Most files of a scan that are compared with the index at a time."""
 
 _FILES_PER_BATCH = 10_000
@@ -41,8 +40,7 @@ class FileIndex:
 
     def image_ids(self) -> ImageIds:
         """Of every file that was ever read."""
-        rows = parquet_parts.read(self._store.files_folder(self._dataset), FILES_SCHEMA, ["image_id"])
-        return ImageIds.of_column(rows["image_id"].drop_null())
+        return read_image_ids(self._store.files_folder(self._dataset), FILES_SCHEMA)
 
     def forget(self) -> None:
         """Read the rows again the next time, since some were added."""

@@ -46,6 +46,7 @@ from seglib.store.schemas import (
     join_stats,
     keep_newest_files,
     locate_in_files,
+    read_image_ids,
     stats_schema,
     table_schema,
     to_frame,
@@ -243,8 +244,7 @@ class Store(StoreLayout):
 
     def computed_ids(self, run: Run) -> ImageIds:
         """Ids of the images that the run has computed."""
-        table = parquet_parts.read(self.stats_folder(run), stats_schema(run.classes), ["image_id"])
-        return ImageIds.of_column(table["image_id"])
+        return read_image_ids(self.stats_folder(run), stats_schema(run.classes))
 
     def count_rows(self, run: Run) -> int:
         """Number of rows in a run's statistics; fast, because it reads only the footers of the parts."""
