@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 
 from seglib.adapters.lookup import Model, find_model
@@ -133,6 +134,7 @@ def _run(
     on_progress: OnProgress | None,
     on_note: OnNote | None,
 ) -> RunReport:
+    """`run` on an engine: bring the store's index up to date, plan, compute, and keep."""
     store = as_store(store, create=True)
     device = engine.resolve_device(config.device_for(spec, options.device))
     resolved = _resolved_precision(store, spec, resize, precision, device=device, engine=engine)
@@ -156,11 +158,8 @@ def _run(
         vanished = record_vanished(store, data_set, index, records, scan_id)
         if options.label_from is not None:
             labelling.record_labels(store, data_set, index, records, scan_id)
-        if options.names is not None:
-            records = select_by_name(records, options.names)
-        chosen = records.iloc[: options.limit]
         plan = RunPlan.build(
-            chosen if options.part is None else Part(*options.part).select(chosen),
+            _choose_photos(records, options),
             index,
             computed_ids=_computed_ids(store, this_run, spec, options),
             readable_again=partial(readable_again, data_set),
@@ -188,6 +187,14 @@ def _run(
         report = _execute(session, on_progress)
     _notify(datasets.describe_shared(store, data_set), on_note)
     return report
+
+
+def _choose_photos(records: pd.DataFrame, options: RunOptions) -> pd.DataFrame:
+    """The records that the names, the limit and the part leave, in this order. Raises `DatasetError`."""
+    if options.names is not None:
+        records = select_by_name(records, options.names)
+    chosen = records.iloc[: options.limit]
+    return chosen if options.part is None else Part(*options.part).select(chosen)
 
 
 def _open_engine(
