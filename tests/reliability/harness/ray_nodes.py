@@ -160,7 +160,7 @@ def main() -> int:
     from seglib.store import writer
     from tests.conftest import fake_model
 
-    variables = {"SEGLIB_TEST_PASSES": passes, "SEGLIB_TEST_SLOW": slow}
+    variables = {"SEGLIB_TEST_PASSES": passes, "SEGLIB_TEST_SLOW": slow, "PYTHONPATH": str(ROOT)}
     setup = {"env_vars": variables, "worker_process_setup_hook": "tests.reliability.harness.ray_nodes.prepare_worker"}
     registry.MODELS["fake"] = fake_model(Path(passes).with_name("fake.safetensors"))
     writer.COMMIT_ROWS, engine.PHOTOS_PER_TASK = COMMIT_ROWS, PHOTOS_PER_TASK
