@@ -26,6 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from seglib.store.store import Store  # noqa: E402
 from tests.reliability.harness import ray_nodes  # noqa: E402 - before ray: it keeps the nodes to the loopback address
 from tests.reliability.harness.scene import differences  # noqa: E402
 
@@ -69,12 +70,13 @@ def main() -> None:
 
 def measure(runs: list[list[str]]) -> tuple[float, float]:
     """(images/s, seconds of start-up) of processes that run at the same time."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # Ray's own
     began = time.monotonic()
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "seglib", "run", *one],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=environment | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -92,10 +94,15 @@ def measure(runs: list[list[str]]) -> tuple[float, float]:
 
 
 def comparable(store: Path) -> dict[str, object]:
-    """What a store holds, without the number of its parts."""
+    """What a store holds, without the number of its parts, and without what a folder and a bucket cannot share: the
+    id of the dataset, times and ETags.
+    """
     found = ray_nodes.content_in_any_order(store)
-    found["files"] = sorted(set(found["files"]))
-    return found
+    (dataset,) = Store(store).datasets()
+    for name in ("files", "folders"):
+        found[name] = sorted({path.replace(dataset.id, "dataset") for path in found[name]})
+    files = Store(store).files(dataset).drop(columns=["scan", "mtime_ns", "etag"])
+    return found | {f"files {dataset.name}": files.sort_values("path").to_csv(index=False)}
 
 
 if __name__ == "__main__":
