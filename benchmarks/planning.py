@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from seglib.compute.worker import ComputeWorker
 from seglib.data import scan
 from seglib.fileio import parquet_parts
 from seglib.fileio.parquet_parts import MERGED_ROWS
-from seglib.pipeline import session
 from seglib.pipeline.run import run
 from seglib.store.schemas import FILES_SCHEMA, stats_schema
 from seglib.store.store import Store
@@ -63,7 +63,7 @@ def measure(folder: Path, count: int, kind: str) -> str:
     photos = folder / "photos"
     photos.mkdir(exist_ok=True)
     scan._Walk.list_images = lambda *_: listing(count)
-    session.ComputeWorker.stream = lambda worker, photos, keep: drain(None, worker, photos, keep)
+    ComputeWorker.stream = lambda worker, photos, keep: drain(None, worker, photos, keep)
     started, cpu = time.perf_counter(), time.process_time()
     report = run(photos, folder / "store", MODEL, precision="fp32")
     seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
