@@ -58,13 +58,13 @@ def split_by_path(records: pd.DataFrame) -> Iterator[tuple[PathRange, pd.DataFra
 class PlannedFiles:
     """Files of a scan, in its order, as records that are made one by one."""
 
-    def __init__(self, records: pd.DataFrame, positions: NDArray[np.int64], image_ids: Packed) -> None:
+    def __init__(self, records: pd.DataFrame, positions: NDArray[np.int32], image_ids: Packed) -> None:
         """`image_ids`: (N,) of the files at these positions; empty where none is known."""
         self._records, self._positions, self._image_ids = records, positions, image_ids
 
     @classmethod
     def none(cls) -> "PlannedFiles":
-        return cls(pd.DataFrame(columns=list(RECORD_COLUMNS)), np.empty(0, np.int64), np.empty(0, PACKED))
+        return cls(pd.DataFrame(columns=list(RECORD_COLUMNS)), np.empty(0, np.int32), np.empty(0, PACKED))
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -158,13 +158,13 @@ class _Compared:
     def is_pending(self) -> NDArray[np.bool_]:
         return ~self.failed & ~self.reused
 
-    def where(self, chosen: NDArray[np.bool_], start: int) -> tuple[NDArray[np.int64], Packed]:
+    def where(self, chosen: NDArray[np.bool_], start: int) -> tuple[NDArray[np.int32], Packed]:
         """(positions of these files, `start` being that of the first, and their image ids, empty where unknown)."""
         positions = np.flatnonzero(chosen)
         ids = np.zeros(len(positions), PACKED)
         of_chosen = self.image_ids.take(pa.array(positions))
         ids[of_chosen.is_valid().to_numpy(zero_copy_only=False)] = pack(of_chosen.drop_null())
-        return positions + start, ids
+        return (positions + start).astype(np.int32), ids
 
 
 def _compare(
@@ -186,9 +186,12 @@ def _compare(
     return _Compared(image_ids=ids, failed=failed.to_numpy(), reused=reused, is_repeated=repeated.to_numpy())
 
 
-def _planned(records: pd.DataFrame, found: Iterable[tuple[NDArray[np.int64], Packed]]) -> PlannedFiles:
-    positions, image_ids = zip(*found, strict=True)
-    return PlannedFiles(records, np.concatenate(positions), np.concatenate(image_ids))
+def _planned(records: pd.DataFrame, found: Iterable[tuple[NDArray[np.int32], Packed]]) -> PlannedFiles:
+    ranges, image_ids = zip(*found, strict=True)
+    positions = np.concatenate(ranges)
+    if not any((ids != b"").any() for ids in image_ids):  # as of a first run: then they take no memory
+        return PlannedFiles(records, positions, np.broadcast_to(np.zeros(1, PACKED), len(positions)))
+    return PlannedFiles(records, positions, np.concatenate(image_ids))
 
 
 def select_scan_fields(record: Record) -> Record:
