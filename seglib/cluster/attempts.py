@@ -27,5 +27,5 @@ class Attempts:
 
 
 def start(ray: Any) -> Any:
-    """Start the actor; returns its handle. If its node is lost, it starts anew elsewhere and counts from zero."""
+    """Start the actor; returns its handle. If its node is lost, Ray restarts it and its counts begin at zero."""
     return ray.remote(Attempts).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()

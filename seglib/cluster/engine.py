@@ -32,7 +32,7 @@ PHOTOS_PER_TASK = 32
 """Results of a task come back together, and are computed again if its node is lost."""
 
 PHOTOS_PER_DATASET = 200_000
-"""Tasks of a dataset are in memory at once; actors start anew for each."""
+"""The tasks of one dataset are all in memory at the same time, and each dataset starts actors of its own."""
 
 _MOST_CPUS_OF_GPU = 8
 
@@ -43,7 +43,7 @@ class ActorResources:
     """Also the number of decoding processes."""
     gpus: int
     fitting: int
-    """Number of actors that the nodes have room for."""
+    """Number of actors that can run on the nodes at the same time."""
 
 
 @contextlib.contextmanager
@@ -147,7 +147,7 @@ class RayPool:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        room = min(self._resources.fitting, len(tasks))
+        actors = min(self._resources.fitting, len(tasks))
         return data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
             PhotoComputer,
             fn_constructor_args=(assignment, attempts.start(self._ray)),
@@ -155,7 +155,7 @@ class RayPool:
             num_cpus=self._resources.cpus,
             num_gpus=self._resources.gpus,
             compute=data.ActorPoolStrategy(
-                min_size=1, max_size=len(tasks), initial_size=room, max_tasks_in_flight_per_actor=2
+                min_size=1, max_size=len(tasks), initial_size=actors, max_tasks_in_flight_per_actor=2
             ),
         )
 

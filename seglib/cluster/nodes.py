@@ -19,7 +19,7 @@ _ANSWER_SECONDS = 120
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the cluster that has room for workers."""
+    """A node of the cluster that has CPUs for workers."""
 
     node_id: str
     address: str

@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
     )
     add_store_option(command)
     command.add_argument(
-        "--run", action="append", metavar="R", help="a run; may be repeated (default: the one used most recently)"
+        "--run", action="append", metavar="RUN", help="a run; repeatable (default: the one used most recently)"
     )
     add_json_option(command)
 
