@@ -30,6 +30,7 @@ from seglib.query.prepared.manifest import (
     MOST_ROWS,
     Manifest,
     Piece,
+    is_whole,
     read_manifest,
     write_manifest,
 )
@@ -160,7 +161,7 @@ class _Builder:
         computed = files if len(found) == len(files) else files.take(found)
         digest = self._digest(computed, self._index.part_names(places[found]))
         name = f"piece-{digest}.parquet"
-        if (self._folder / name).exists():
+        if is_whole(self._folder / name):
             self._reused += 1
         else:
             self._write_file(name, to_arrow(self._rows(files, start, places[found])))
@@ -203,7 +204,7 @@ class _Builder:
         for name in table.column_names:
             digest.update(_content(table[name]))
         name = f"{kind}-{digest.hexdigest()[:16]}.parquet"
-        if not (self._folder / name).exists():
+        if not is_whole(self._folder / name):
             self._write_file(name, table)
         return name
 

@@ -8,6 +8,9 @@ cache/tables/<run>/repeats-<digest>.parquet rows of photos that have several: ro
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from seglib.errors import StoreError
 from seglib.fileio import json_record
 from seglib.store.store import Store
@@ -59,7 +62,16 @@ def read_manifest(store: Store, run: str) -> Manifest | None:
         manifest = Manifest(folder, record["version"], record["made"], pieces, cuts, record["repeats"])
     except (OSError, StoreError, KeyError, TypeError, ValueError):
         return None
-    return manifest if all(file.is_file() for file in manifest.files) else None
+    return manifest if all(is_whole(file) for file in manifest.files) else None
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a file of the table is there and not cut off: a Parquet file ends with its footer."""
+    try:
+        pq.read_metadata(file)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def write_manifest(store: Store, manifest: Manifest) -> None:

@@ -186,14 +186,17 @@ def test_an_empty_run(store):
     assert prepared.sorted_rows(Filters.decode("label=dogs"), "path").tolist() == []
 
 
-@pytest.mark.parametrize("damage", ["manifest", "piece gone"])
+@pytest.mark.parametrize("damage", ["manifest", "piece gone", "piece-*", "repeats-*"])
 def test_a_damaged_table_is_made_again(store, damage):
     prepare(store, store.run())
     folder = store.table_folder(store.run().run)
     if damage == "manifest":
         (folder / "manifest.json").write_text("{")
-    else:
+    elif damage == "piece gone":
         next(folder.glob("piece-*")).unlink()
+    else:  # cut off
+        file = next(folder.glob(damage))
+        file.write_bytes(file.read_bytes()[:200])
     assert open_table(store, store.run().run) is None
     prepare(store, store.run())
     assert_is_table(store)
