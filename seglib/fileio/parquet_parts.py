@@ -81,7 +81,7 @@ def read(
     `remedy` is the advice in the error message about a damaged part.
     """
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
-    return _with_listing(folder, lambda names: read_parts(folder, names, wanted, where=where, remedy=remedy))
+    return with_listing(folder, lambda names: read_parts(folder, names, wanted, where=where, remedy=remedy))
 
 
 def convert_each(
@@ -89,7 +89,7 @@ def convert_each(
 ) -> list[Result]:
     """Call `convert` with these columns of each part, oldest first, so that no more than one is in memory."""
     wanted = pa.schema([schema.field(name) for name in columns])
-    return _with_listing(folder, lambda names: [convert(read_parts(folder, [name], wanted)) for name in names])
+    return with_listing(folder, lambda names: [convert(read_parts(folder, [name], wanted)) for name in names])
 
 
 def read_parts(
@@ -152,7 +152,7 @@ def count_part_rows(path: Path, remedy: str = RECOMPUTE_REMEDY) -> int:
 
 def count_rows(folder: Path) -> int:
     """Count the rows of all parts, superseded rows included. Safe while other processes append or merge."""
-    return _with_listing(folder, lambda names: sum(count_part_rows(folder / name) for name in names))
+    return with_listing(folder, lambda names: sum(count_part_rows(folder / name) for name in names))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,17 +170,26 @@ def survey(folder: Path, remedy: str = RECOMPUTE_REMEDY) -> Survey:
 
     As fast as `count_rows`: a part's digest is verified once per process, and of its rows only the footer is read.
     """
+    return with_listing(folder, lambda names: _survey(folder, names, remedy))
 
-    def look(names: list[str]) -> Survey:
-        rows, damaged = {}, {}
-        for name in names:
-            try:
-                rows[name] = count_part_rows(folder / name, remedy)
-            except DamagedFileError as error:
-                damaged[name] = str(error)
-        return Survey(rows=rows, damaged=damaged)
 
-    return _with_listing(folder, look)
+def _survey(folder: Path, names: list[str], remedy: str) -> Survey:
+    rows, damaged = {}, {}
+    for name in names:
+        try:
+            rows[name] = count_part_rows(folder / name, remedy)
+        except DamagedFileError as error:
+            damaged[name] = str(error)
+    return Survey(rows=rows, damaged=damaged)
+
+
+def read_surveyed(folder: Path, schema: pa.Schema, remedy: str = RECOMPUTE_REMEDY) -> pa.Table:
+    """Read all rows of the parts that `survey` finds intact, oldest first. Safe while others append or merge."""
+
+    def read_them(names: list[str]) -> pa.Table:
+        return read_parts(folder, list(_survey(folder, names, remedy).rows), schema, remedy=remedy)
+
+    return with_listing(folder, read_them)
 
 
 def find_damaged(folder: Path, schema: pa.Schema, remedy: str = RECOMPUTE_REMEDY) -> dict[str, DamagedFileError]:
@@ -261,8 +270,8 @@ def _absent_columns(path: Path, schema: pa.Schema) -> list[str]:
     return [name for name in later if name not in pq.read_schema(path).names] if later else []
 
 
-def _with_listing(folder: Path, read: Callable[[list[str]], Result]) -> Result:
-    """Call `read` with the parts of the folder, again if some were merged into another since they were listed."""
+def with_listing(folder: Path, read: Callable[[list[str]], Result]) -> Result:
+    """Call `read` with the parts of the folder, oldest first; again if some were merged into another meanwhile."""
     for pause in _RELIST_PAUSES_SECONDS:
         time.sleep(pause)
         try:

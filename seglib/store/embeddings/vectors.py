@@ -82,17 +82,18 @@ def read_ids(folder: Path) -> set[str]:
 
 def count_images(folder: Path) -> int:
     """Number of images with a row in an intact part; several processes may each have written one of the same image."""
-    intact = parquet_parts.survey(folder).rows
-    if len(intact) < 2:
-        return sum(intact.values())
-    ids = parquet_parts.read_parts(folder, list(intact), pa.schema([SCHEMA.field("image_id")]))["image_id"]
+    ids = parquet_parts.read_surveyed(folder, pa.schema([SCHEMA.field("image_id")]))["image_id"]
     return int(pc.count_distinct(ids).as_py())
 
 
 def read_dimensions(folder: Path, remedy: str) -> int:
     """Number of dimensions of the vectors in a folder with rows, from its first part."""
+    return parquet_parts.with_listing(folder, lambda names: _first_dimensions(folder, names, remedy))
+
+
+def _first_dimensions(folder: Path, part_names: list[str], remedy: str) -> int:
     column = pa.schema([SCHEMA.field("global")])
-    for name in parquet_parts.list_parts(folder):
+    for name in part_names:
         lengths = pc.binary_length(parquet_parts.read_parts(folder, [name], column, remedy=remedy)["global"])
         if (longest := pc.max(lengths).as_py()) is not None:
             return int(longest) // VECTOR_DTYPE.itemsize

@@ -5,7 +5,6 @@ the action it cancels. The values of an addition are one part in `columns/<actio
 log. The columns in effect are a replay of all actions that were not undone. Only pruning rewrites parts.
 """
 
-import contextlib
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -287,9 +286,17 @@ def read_values(store: ColumnStore, action: str, key: str, names: Sequence[str])
 
 def values_schema(folder: Path) -> pa.Schema | None:
     """The schema of the values in a folder; None if there are none that can be read."""
-    for name in parquet_parts.list_parts(folder):
-        with contextlib.suppress(pa.ArrowException, OSError, ValueError):
+    return parquet_parts.with_listing(folder, lambda names: _first_schema(folder, names))
+
+
+def _first_schema(folder: Path, part_names: Sequence[str]) -> pa.Schema | None:
+    for name in part_names:
+        try:
             return pq.read_schema(folder / name).remove_metadata()
+        except FileNotFoundError:  # merged into another part: listed again
+            raise
+        except (pa.ArrowException, OSError, ValueError):
+            continue
     return None
 
 

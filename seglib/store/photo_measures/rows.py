@@ -109,8 +109,7 @@ def find_damaged(store: MeasureStore) -> dict[str, str]:
 def read_ids(store: MeasureStore) -> tuple[set[str], set[str]]:
     """(every measured image, those that are measured by the present definitions), by the intact parts."""
     folder, schema = store.photo_measures_folder(), pa.schema([SCHEMA.field("image_id"), SCHEMA.field("version")])
-    intact = parquet_parts.survey(folder, REMEDY).rows
-    rows = parquet_parts.read_parts(folder, list(intact), schema, remedy=REMEDY)
+    rows = parquet_parts.read_surveyed(folder, schema, REMEDY)
     current = rows.filter(pc.greater_equal(rows["version"], VERSION))
     return set(rows["image_id"].to_pylist()), set(current["image_id"].to_pylist())
 
@@ -132,13 +131,13 @@ def read_hashes(store: MeasureStore) -> pd.DataFrame:
 
 def newest_precision(store: MeasureStore) -> GpsPrecision:
     """How precisely positions were kept the last time; rounded if no photo was measured yet."""
-    parts = parquet_parts.list_parts(store.photo_measures_folder())
-    if not parts:
-        return GpsPrecision.ROUNDED
-    kept = parquet_parts.read_parts(
-        store.photo_measures_folder(), parts[-1:], pa.schema([SCHEMA.field("gps")]), remedy=REMEDY
-    )["gps"]
-    return GpsPrecision(kept[-1].as_py())
+    folder, schema = store.photo_measures_folder(), pa.schema([SCHEMA.field("gps")])
+
+    def read_newest(part_names: list[str]) -> pa.Table:
+        return parquet_parts.read_parts(folder, part_names[-1:], schema, remedy=REMEDY)
+
+    kept = parquet_parts.with_listing(folder, read_newest)["gps"]
+    return GpsPrecision(kept[-1].as_py()) if len(kept) else GpsPrecision.ROUNDED
 
 
 def coarsen_positions(store: MeasureStore, gps: GpsPrecision) -> int:

@@ -188,12 +188,14 @@ def test_every_flipped_bit_is_found_when_asked(tmp_path, scratch):
 # --- disks that several machines share ---
 
 
-def refuse_reading(monkeypatch, number: int, times: int) -> list[int]:
-    """Reading any file fails so many times; returns what is left of them."""
-    left, read_bytes = [times], Path.read_bytes
+def refuse_reading(monkeypatch, number: int, times: int, after: int = 0) -> list[int]:
+    """After so many files were read, reading fails so many times; returns what is left of them."""
+    left, passes, read_bytes = [times], [after], Path.read_bytes
 
     def read(path: Path) -> bytes:
-        if left[0]:
+        if passes[0]:
+            passes[0] -= 1
+        elif left[0]:
             left[0] -= 1
             raise OSError(number, os.strerror(number))
         return read_bytes(path)
@@ -211,6 +213,21 @@ def test_a_part_that_another_machine_merged_while_it_was_open_is_looked_for_agai
     left = refuse_reading(monkeypatch, errno.ESTALE, times)
     assert READINGS[reading](tmp_path / "rows")
     assert left == [0]
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["while surveyed", "while read"])
+def test_a_part_that_is_merged_before_it_is_read_is_looked_for_again(tmp_path, scratch, monkeypatch, after):
+    parquet_parts.append(scratch, tmp_path / "rows", rows(("a", 1)))
+    left = refuse_reading(monkeypatch, errno.ESTALE, 1, after)
+    assert parquet_parts.read_surveyed(tmp_path / "rows", SCHEMA)["key"].to_pylist() == ["a"]
+    assert left == [0]
+
+
+def test_what_a_survey_finds_damaged_is_left_out(tmp_path, scratch):
+    parquet_parts.append(scratch, tmp_path / "rows", rows(("a", 1)))
+    damaged = parquet_parts.append(scratch, tmp_path / "rows", rows(("b", 2)))
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    assert parquet_parts.read_surveyed(tmp_path / "rows", SCHEMA)["key"].to_pylist() == ["a"]
 
 
 def test_a_stale_handle_is_no_damage(tmp_path, scratch, monkeypatch):
