@@ -65,12 +65,11 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> FolderScan:
         raise DatasetError(f"{str(root)!r} is not a folder: name the folder that holds the photos.")
     root = root.resolve()
     walk = _Walk(root, follow_links)
-    files = _collect(walk.list_images(root, frozenset({root}), 0))
+    records = to_records(_collect(walk.list_images(root, frozenset({root}), 0)), root.name, _sibling_folders(root))
     left_out = walk.left_out.counts()
-    if not len(files):
+    if records.empty:
         raise no_photos_error(root.name, left_out)
-    files = files.append_column("etag", pa.nulls(len(files), pa.string()))
-    return FolderScan(to_records(files, root.name, _sibling_folders(root)), left_out)
+    return FolderScan(records, left_out)
 
 
 def no_photos_error(name: str, left_out: LeftOut) -> DatasetError:
@@ -80,12 +79,18 @@ def no_photos_error(name: str, left_out: LeftOut) -> DatasetError:
 
 
 def to_records(files: pa.Table, root_name: str, root_siblings: Collection[str]) -> pd.DataFrame:
-    """The records of a scan (`RECORD_COLUMNS`) of files, given by path, bytes, mtime_ns and etag in any order."""
-    files = files.take(pc.array_sort_indices(files["path"].combine_chunks()))
-    derived = labels.splits_and_labels(files["path"], root_name, root_siblings)
-    for column, values in zip(("split", "label"), derived, strict=True):
-        files = files.append_column(column, values)
-    records: pd.DataFrame = files.select(list(RECORD_COLUMNS)).to_pandas()
+    """The records of a scan (`RECORD_COLUMNS`) of files, given by path, bytes, mtime_ns and etag in any order.
+
+    Of millions of files, no more than one column is in memory twice, if the caller keeps no reference to `files`.
+    """
+    order = pc.sort_indices(files["path"])
+    columns = {}
+    for name in files.column_names:
+        columns[name] = files[name].take(order)
+        files = files.drop_columns(name)
+    columns["split"], columns["label"] = labels.splits_and_labels(columns["path"], root_name, root_siblings)
+    in_order = pa.table({name: columns.pop(name) for name in RECORD_COLUMNS})
+    records: pd.DataFrame = in_order.to_pandas(split_blocks=True, self_destruct=True)
     return records
 
 
@@ -97,7 +102,8 @@ def _collect(files: Iterator[tuple[str, int, int]]) -> pa.Table:
         batches.append(
             pa.record_batch([pa.array(v, f.type) for v, f in zip(columns, _WALK_SCHEMA, strict=True)], _WALK_SCHEMA)
         )
-    return pa.Table.from_batches(batches, _WALK_SCHEMA)
+    collected = pa.Table.from_batches(batches, _WALK_SCHEMA)
+    return collected.append_column("etag", pa.nulls(len(collected), pa.string()))
 
 
 def find_image_folders(root: Path, *, depth: int = 2, limit: int = 200) -> list[str]:

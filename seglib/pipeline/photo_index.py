@@ -109,6 +109,8 @@ def record_vanished(store: Store, data_set: Dataset, index: FileIndex, records: 
     number = 0
     for paths, some in split_by_path(records):
         known = index.read(paths)
+        if known.empty:
+            continue
         vanished = known[(known["reason"] != VANISHED) & ~known["path"].isin(some["path"])]
         if len(vanished):
             rows = vanished.assign(reason=VANISHED, detail="Not there at this scan.", scan=scan_id)
