@@ -3,9 +3,11 @@
     python benchmarks/synthetic.py STORE --rows 10000000
     python -m seglib prepare --store STORE
     python benchmarks/large_runs.py STORE
+    python benchmarks/large_runs.py STORE --check
 
 Each line is one script run of a page as a visitor's click causes it; every filter is one that nobody has asked for
-before. Streamlit's own test driver runs the script in this process.
+before. Streamlit's own test driver runs the script in this process. `--check` measures nothing: it compares the figures
+of the prepared table with those that pandas computes of the run in memory.
 """
 
 import argparse
@@ -15,12 +17,20 @@ import sys
 import time
 from pathlib import Path
 
+from pandas.testing import assert_frame_equal
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # where `dashboard` is the package, not the benchmark beside this one
 
 from dashboard.settings import ServerSettings  # noqa: E402
+from seglib.query.columns import classes_of  # noqa: E402
+from seglib.query.figures.frame import FrameFigures  # noqa: E402
+from seglib.query.filters import Filters, select  # noqa: E402
+from seglib.query.prepared.building import prepare  # noqa: E402
+from seglib.query.prepared.figures import PreparedFigures  # noqa: E402
+from seglib.query.prepared.table import open_table  # noqa: E402
+from seglib.store.store import Store  # noqa: E402
 
 STEPS: list[tuple[str, str, dict[str, str]]] = [
     ("first visit, Overview", "Overview", {}),
@@ -44,7 +54,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("store", type=Path)
     parser.add_argument("--run", help="default: the one used most recently")
+    parser.add_argument("--check", action="store_true", help="compare the figures with those of the run in memory")
     arguments = parser.parse_args()
+    if arguments.check:
+        check(Store(arguments.store), arguments.run)
+        return
     os.environ |= ServerSettings(store=arguments.store, photo_folders=(arguments.store / "none",)).to_environment()
     for title, page, query in STEPS:
         app = AppTest.from_file(str(ROOT / "dashboard" / "router.py"), default_timeout=600)
@@ -58,6 +72,51 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         problem = "".join(f"  {one.value}" for one in (*app.error, *app.exception))
         print(f"{title:24} {seconds:7.2f} s {cpu:7.2f} s of CPU  peak {peak:6.0f} MB{problem}", flush=True)
+
+
+CHECKED_FILTERS = ("", "label=cats&share.cat=0.1..1", "where=share.cat%20%3E%2030%25%20or%20label%20=%20dogs")
+CHECKED_FIGURES: list[tuple[str, tuple]] = [
+    ("class_distribution", ()),
+    ("co_occurrence", ()),
+    ("folder_vs_content", ()),
+    ("share_by_label", ()),
+    ("share_spread_by_label", ("cat",)),
+    ("histogram", ("confidence", 50)),
+    ("histogram", ("share.cat", 10)),
+    ("density", ("confidence", "share.cat")),
+    ("image_sizes", ()),
+    ("blob_counts", (["cat"],)),
+]
+TOLERANCE = 1e-9
+
+
+def check(store: Store, name: str | None) -> None:
+    """Every figure of both ways is equal to 1e-9. Raises `AssertionError`."""
+    run = store.run(name)
+    prepare(store, run)
+    prepared, frame = open_table(store, run.run), store.table([run.run])
+    assert prepared is not None, "the store changed meanwhile"
+    for query in CHECKED_FILTERS:
+        filters = Filters.decode(query)
+        rows = select(frame, filters)
+        asked = PreparedFigures(prepared, filters)
+        computed = FrameFigures(classes_of(frame), lambda names, rows=rows: rows[[n for n in names if n in rows]])
+        found, expected = asked.key_figures(), computed.key_figures()
+        assert (found.photos, found.agreeing, found.claiming) == (expected.photos, expected.agreeing, expected.claiming)
+        assert abs(found.mean_confidence - expected.mean_confidence) < TOLERANCE
+        assert abs(found.mean_foreground_share - expected.mean_foreground_share) < TOLERANCE
+        for figure, arguments in CHECKED_FIGURES:
+            assert_frame_equal(
+                getattr(asked, figure)(*arguments),
+                getattr(computed, figure)(*arguments),
+                rtol=TOLERANCE,
+                atol=1e-12,
+                check_dtype=False,
+                check_index_type=False,
+                check_column_type=False,
+                check_names=False,
+            )
+        print(f"{found.photos:>12,} photos  {len(CHECKED_FIGURES)} figures equal  {query or 'no filter'}", flush=True)
 
 
 if __name__ == "__main__":
