@@ -21,18 +21,20 @@ class ImageIds(Set[str]):
     """A set of image ids, to which ids can be added one by one."""
 
     def __init__(self, ids: Iterable[str] = ()) -> None:
-        self._sorted = np.unique(pack(pa.array(list(ids), pa.string())))
+        self._sorted = _sort_unique(pack(pa.array(list(ids), pa.string())))
         self._recent: set[bytes] = set()
 
     @classmethod
     def of_column(cls, column: pa.Array | pa.ChunkedArray) -> "ImageIds":
         """The ids in a column of strings, without nulls."""
-        return cls.of_packed(pack(column))
+        return cls.of_packed([pack(column)])
 
     @classmethod
-    def of_packed(cls, packed: Packed) -> "ImageIds":
-        made = cls()
-        made._sorted = np.unique(packed)
+    def of_packed(cls, pieces: list[Packed]) -> "ImageIds":
+        """The ids in all of these, whose list is emptied: of millions, few are in memory twice."""
+        made, packed = cls(), np.concatenate([np.empty(0, PACKED), *pieces])
+        pieces.clear()
+        made._sorted = _sort_unique(packed)
         return made
 
     def add(self, image_id: str) -> None:
@@ -96,6 +98,13 @@ def pack(ids: pa.Array | pa.ChunkedArray) -> Packed:
     if digits.null_count or (values > 15).any():
         raise ValueError("An image id has 32 hex digits.")
     return (values[0::2] << 4 | values[1::2]).view(PACKED)
+
+
+def _sort_unique(packed: Packed) -> Packed:
+    """Sorts the array itself."""
+    packed.sort()
+    repeated = packed[1:] == packed[:-1]
+    return packed[np.append(True, ~repeated)] if repeated.any() else packed
 
 
 def unpack(packed: Packed) -> list[str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from seglib.data.image_ids import PACKED, ImageIds, pack
+from seglib.data.image_ids import ImageIds, pack
 from seglib.fileio import parquet_parts
 from seglib.fileio.parquet_parts import one_of
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
@@ -122,7 +122,7 @@ def keep_newest_files(rows: pa.Table) -> pa.Table:
 def read_image_ids(folder: Path, schema: pa.Schema) -> ImageIds:
     """The ids in the column image_id of a folder of parts, without nulls."""
     packed = parquet_parts.convert_each(folder, schema, ["image_id"], lambda rows: pack(rows["image_id"].drop_null()))
-    return ImageIds.of_packed(np.concatenate(packed) if packed else np.empty(0, PACKED))
+    return ImageIds.of_packed(packed)
 
 
 def locate_in_files(folder: Path, image_ids: Sequence[str]) -> pd.DataFrame:
