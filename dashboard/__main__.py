@@ -32,12 +32,6 @@ from seglib.models.registry import DEFAULT_MODEL, MODELS
 from seglib.store.layout import refuse_address
 from seglib.store.store import Store
 
-MAX_UPLOAD_MB = 500
-"""Largest file that a browser on this machine may send, such as a zip of photos; it is held in memory."""
-
-MAX_PUBLIC_UPLOAD_MB = 100
-"""The same if others can reach the server."""
-
 SUGGESTED_FOLDER = "test_set"
 """If `--data` has a subfolder of this name, the launcher suggests analysing it once the sample has shown how fast this
 machine is.
@@ -70,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="python -m dashboard",
+        prog="seglib dashboard" if Path(sys.argv[0]).stem == "seglib" else "python -m dashboard",
         description="Show in the browser what a segmentation network saw in your photos. "
         "Until there are photos of yours, the pages show a demo on the sample photos. "
         "python -m dashboard report --help tells how to write a report into a file.",
@@ -81,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="FOLDER",
-        help="folder whose photos visitors may have analysed; the first is suggested (default: those in dataset)",
+        help="folder whose photos visitors may have analysed; the first is suggested (default: those in dataset, in the current folder)",
     )
     top.add_argument(
         "--data",
@@ -144,7 +138,7 @@ def _port(text: str) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> ServerSettings:
-    """Return the settings with all paths resolved, since the server changes its working directory."""
+    """Return the settings with all paths resolved."""
     refuse_address(arguments.store)
     named = [*arguments.folders, *arguments.data]
     for folder in named:
@@ -259,23 +253,12 @@ def _print_suggestion(folder: Path, store: Path, images_per_second: float) -> No
 def _serve(settings: ServerSettings, host: str, port: int) -> int:
     from streamlit.web import cli
 
+    from dashboard.server.streamlit_options import for_server, to_flags
+
     os.environ.update(settings.to_environment())
-    os.chdir(ROOT)  # where .streamlit/config.toml is found
-    flags = {
-        "server.address": host,
-        "server.port": str(port),
-        "server.headless": "true",
-        "server.baseUrlPath": settings.base_path.strip("/"),
-        "server.enableCORS": "true",
-        "server.enableXsrfProtection": "true",
-        "server.maxUploadSize": str(MAX_UPLOAD_MB if settings.local_only else MAX_PUBLIC_UPLOAD_MB),
-        "server.enableAgentApi": "false",
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-    }
     app = Path(__file__).with_name("app.py")
     try:
-        cli.main(["run", str(app), *(f"--{name}={value}" for name, value in flags.items())])
+        cli.main(["run", str(app), *to_flags(for_server(settings, host, port))])
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

@@ -19,7 +19,7 @@ from starlette.routing import Route  # noqa: E402
 
 from dashboard import lifespan  # noqa: E402
 from dashboard.components import plotlyjs  # noqa: E402
-from dashboard.server import host_guard, live_route, media_routes  # noqa: E402
+from dashboard.server import host_guard, live_route, media_routes, streamlit_options  # noqa: E402
 from dashboard.server.assets import component_scripts, streamlit_assets  # noqa: E402
 from dashboard.server.maps.routes import routes as map_routes  # noqa: E402
 
@@ -29,6 +29,8 @@ def redirect_home(request: Request) -> RedirectResponse:
     query = f"?{request.url.query}" if request.url.query else ""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/{query}")
 
+
+streamlit_options.apply()
 
 OWN_ROUTES = [*map_routes, *media_routes.routes, *plotlyjs.routes, *component_scripts.routes, *live_route.routes]
 

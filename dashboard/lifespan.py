@@ -37,7 +37,7 @@ def freeze_gc() -> None:
     """Exclude the objects that exist by now, mostly code, from garbage collection.
 
     Scanning them takes a tenth of a second, during which no request is answered. For the same reason
-    `.streamlit/config.toml` turns off Streamlit's own collection after each script run; Python's automatic collection
+    `streamlit_options` turns off Streamlit's own collection after each script run; Python's automatic collection
     remains.
     """
     gc.collect()

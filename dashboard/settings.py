@@ -13,12 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-"""Parent folder of the packages; in a checkout it also holds `dataset/` and `.streamlit/`."""
+"""Parent folder of the packages; in a checkout it also holds `dataset/`."""
 
 DEFAULT_STORE = "output"
 
-SAMPLE = ROOT / "dataset" / "sample"
-"""The sample photos, which the demo shows; a wheel does not hold them."""
+_PACKAGED_SAMPLE = Path(__file__).with_name("sample")
+SAMPLE = _PACKAGED_SAMPLE if _PACKAGED_SAMPLE.is_dir() else ROOT / "dataset" / "sample"
+"""The sample photos, which the demo shows; in a wheel they are in this package (setup.py)."""
 
 DEMO_FOLDER = "demo"
 """Folder of a store for the store of the demo."""
@@ -100,11 +101,8 @@ def _parse(values: tuple[str, ...]) -> ServerSettings:
 
 
 def default_folder() -> Path:
-    """Return the folder whose subfolders are offered if none is named: `dataset` in a checkout, else in the working
-    directory.
-    """
-    folder = ROOT / "dataset"
-    return folder if folder.is_dir() else Path.cwd() / "dataset"
+    """Return the folder whose subfolders are offered if none is named: `dataset` in the working directory."""
+    return Path.cwd() / "dataset"
 
 
 def _decode_folders(text: str) -> tuple[Path, ...]:

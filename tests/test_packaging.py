@@ -1,43 +1,21 @@
-"""The wheel holds the two packages whole: every module, style, script, picture and checkpoint."""
+"""The wheel holds the two packages whole (each module, style, script, picture and checkpoint) and the sample photos."""
 
-import shutil
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
-
-PACKAGES = ("seglib", "dashboard")
-MADE_HERE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.egg-info", ".*")
-
-
-def wheel_of(tree: Path) -> set[str]:
-    """The names in the wheel that is built from this tree, offline."""
-    code = "from setuptools import build_meta; print(build_meta.build_wheel('dist'))"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=tree, check=True, capture_output=True)
-    (wheel,) = (tree / "dist").glob("*.whl")
-    return set(zipfile.ZipFile(wheel).namelist())
-
-
-@pytest.fixture
-def tree(tmp_path) -> Path:
-    """What a wheel is built from, without what other tests leave in the checkout."""
-    for name in PACKAGES:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=MADE_HERE)
-    for name in ("pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
+from tests.packaging import PACKAGES, SAMPLE, build_wheel, copy_tree
 
 
 @pytest.mark.slow
-def test_the_wheel_leaves_no_file_of_the_packages_out(tree):
+def test_the_wheel_leaves_no_file_out(tmp_path):
+    tree = copy_tree(tmp_path)
     files = {path.relative_to(tree).as_posix() for name in PACKAGES for path in (tree / name).rglob("*")}
     files = {name for name in files if (tree / name).is_file()}
     for ending in (".py", ".css", ".js", ".svg", ".safetensors", ".md", "py.typed"):
         assert any(name.endswith(ending) for name in files), ending
-    found = wheel_of(tree)
+    photos = (path for path in (tree / SAMPLE).rglob("*") if path.is_file())
+    files |= {f"dashboard/sample/{path.relative_to(tree / SAMPLE).as_posix()}" for path in photos}
+    found = set(zipfile.ZipFile(build_wheel(tree)).namelist())
     assert files - found == set()
     assert {name.split("/")[0] for name in found if ".dist-info/" not in name} == set(PACKAGES)

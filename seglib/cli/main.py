@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seglib import __version__
-from seglib.cli import dataset, evaluate, export, models, predict, run, store, train
+from seglib.cli import dashboard, dataset, evaluate, export, models, predict, run, store, train
 from seglib.cli.columns import commands as columns
 from seglib.cli.common import print_message
 from seglib.cli.mistakes import command as mistakes
@@ -33,11 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         restart_in_utf8()
     prepare_console()
-    _stop_on_sigterm()
     try:
-        arguments = build_parser().parse_args(argv)
-        command: Callable[[argparse.Namespace], int] = arguments.command
-        return command(arguments)
+        return _run(sys.argv[1:] if argv is None else argv)
     except SegError as error:
         print_message(str(error))
         return error.exit_code
@@ -54,9 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _run(command_line: Sequence[str]) -> int:
+    if list(command_line[:1]) == [dashboard.NAME]:
+        return dashboard.start(command_line[1:])
+    _stop_on_sigterm()
+    arguments = build_parser().parse_args(command_line)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    return command(arguments)
+
+
 def build_parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="python -m seglib",
+        prog=_program_name(),
         description="What did a segmentation network see in a folder of photos?",
         epilog="example: python -m seglib run dataset/sample && python -m seglib export stats --out stats.csv",
     )
@@ -84,7 +90,13 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_import_masks(commands)
     train.add(commands)
     train.add_average(commands)
+    dashboard.add(commands)
     return top
+
+
+def _program_name() -> str:
+    """What was typed to start this: the installed command, or the module."""
+    return "seglib" if Path(sys.argv[0]).stem == "seglib" else "python -m seglib"
 
 
 def _stop_on_sigterm() -> None:

@@ -76,12 +76,10 @@ def test_folders_are_named_by_place_or_by_option_and_add_up(full, served, port, 
     assert settings.folders_named
     assert ServerSettings.read(settings.to_environment()) == settings
     monkeypatch.chdir(tmp_path)
-    for root, default in ((ROOT, ROOT / "dataset"), (tmp_path / "installed", tmp_path / "dataset")):
-        monkeypatch.setattr("dashboard.settings.ROOT", root)
-        assert launcher.main(["--store", str(full), "--port", str(port)]) == 0
-        settings = served[-1][0]
-        assert (settings.photo_folders, settings.folders_named) == ((default,), False)
-        assert ServerSettings.read(settings.to_environment()) == settings
+    assert launcher.main(["--store", str(full), "--port", str(port)]) == 0
+    settings = served[-1][0]
+    assert (settings.photo_folders, settings.folders_named) == ((tmp_path / "dataset",), False)
+    assert ServerSettings.read(settings.to_environment()) == settings
 
 
 def test_each_embedded_network_analyses_the_sample_and_the_default_is_used_last(tmp_path, monkeypatch):
@@ -246,3 +244,14 @@ def test_a_store_on_object_storage_is_refused(tmp_path, monkeypatch, capsys):
     assert launcher.main(["--store", "s3://photos/store"]) == 2
     assert "A store lies in a folder, not on object storage" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_seglib_dashboard_is_the_same_program():
+    shown = [
+        subprocess.run(
+            [sys.executable, *command, "--help"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
+        for command in (["-m", "dashboard"], ["-m", "seglib", "dashboard"])
+    ]
+    assert shown[0] == shown[1]
+    assert "--allow-host" in shown[0]

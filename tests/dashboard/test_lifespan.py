@@ -9,6 +9,7 @@ import pytest
 from dashboard import lifespan
 from dashboard.queries import photos as photo_queries
 from dashboard.queries.source import RunSource, open_store
+from dashboard.server import streamlit_options
 from seglib.store.store import Store
 from tests.conftest import ROOT
 from tests.dashboard.conftest import fill_store
@@ -45,7 +46,7 @@ def test_what_is_there_at_the_start_is_not_collected_again():
 
 
 def test_streamlit_does_not_collect_after_each_click():
-    assert "\npostScriptGC = false" in (ROOT / ".streamlit" / "config.toml").read_text()
+    assert streamlit_options.OPTIONS["runner.postScriptGC"] is False
 
 
 def test_the_newest_run_is_read_before_the_first_visitor_comes(tmp_path, monkeypatch, caplog):

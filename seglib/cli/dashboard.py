@@ -1,0 +1,31 @@
+"""`seglib dashboard`: start the dashboard, a program of its own that `python -m dashboard` starts as well.
+
+The library does not import it: it runs it, if it is installed.
+"""
+
+import importlib.util
+import runpy
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from seglib.errors import SegError
+
+NAME = "dashboard"
+
+
+def add(commands: Any) -> None:
+    """Name the command in the help of `seglib`; its own options are the program's."""
+    commands.add_parser(NAME, help="show a store in the browser", add_help=False)
+
+
+def start(command_line: Sequence[str]) -> int:
+    """Run the dashboard with these arguments, in this process, and return its exit code."""
+    if importlib.util.find_spec(NAME) is None:
+        raise SegError("The dashboard is not installed beside seglib: install the whole project.")
+    sys.argv[1:] = command_line
+    try:
+        runpy.run_module(NAME, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
