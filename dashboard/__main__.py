@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("dashboard: Stopped; what was committed is kept, and the same command continues.", file=sys.stderr)
         return 130
+    if not settings.folders_named:
+        print(f"Photos of yours are looked for in {settings.photo_folders[0]}.", flush=True)
     return _serve(settings, arguments.host, arguments.port)
 
 
@@ -75,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="*",
         type=Path,
         metavar="FOLDER",
-        help="folder whose photos visitors may have analysed; the first is suggested (default: those in dataset, in the current folder)",
+        help="folder whose photos visitors may have analysed; the first is suggested (default: those in dataset, in "
+        "the current folder)",
     )
     top.add_argument(
         "--data",
