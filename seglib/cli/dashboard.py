@@ -15,8 +15,12 @@ NAME = "dashboard"
 
 
 def add(commands: Any) -> None:
-    """Name the command in the help of `seglib`; its own options are the program's."""
-    commands.add_parser(NAME, help="show a store in the browser", add_help=False)
+    """Name the command in the help of `seglib`; its options are those of `python -m dashboard`."""
+    text = "show a store in the browser"
+    example = "example: python -m seglib dashboard ~/photos"
+    command = commands.add_parser(NAME, help=text, description=f"{text}.".capitalize(), epilog=example, add_help=False)
+    command.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="as for `python -m dashboard`")
+    command.set_defaults(command=lambda arguments: start(arguments.arguments))
 
 
 def start(command_line: Sequence[str]) -> int:
