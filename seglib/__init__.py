@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from seglib.evaluation.evaluation import Evaluation, evaluate
     from seglib.models.registry import MODELS, ModelSpec
     from seglib.pipeline.predict import predict
+    from seglib.pipeline.report import RunReport
     from seglib.pipeline.run import run
-    from seglib.pipeline.session import RunOptions, RunReport
+    from seglib.pipeline.session import RunOptions
     from seglib.query.filters import Filters, select
     from seglib.query.statistics import class_distribution, co_occurrence, folder_vs_animal, folder_vs_content
     from seglib.store.own_columns.adding import ColumnsReport, add_columns
@@ -68,7 +69,8 @@ _MODULES = {
     **dict.fromkeys(
         ("class_distribution", "co_occurrence", "folder_vs_animal", "folder_vs_content"), "query.statistics"
     ),
-    **dict.fromkeys(("RunOptions", "RunReport"), "pipeline.session"),
+    "RunOptions": "pipeline.session",
+    "RunReport": "pipeline.report",
     **dict.fromkeys(("find_model", "load_model"), "adapters.lookup"),
     **dict.fromkeys(("ColumnsReport", "add_columns"), "store.own_columns.adding"),
     "run": "pipeline.run",

@@ -33,7 +33,8 @@ from seglib.cli.selection.where import add_where_options, read_selection
 from seglib.errors import TooManyFailures, UsageError
 
 if TYPE_CHECKING:
-    from seglib.evaluation.comparison import Comparison, ComparisonReport
+    from seglib.evaluation.comparison import Comparison
+    from seglib.evaluation.counting import ComparisonReport
     from seglib.evaluation.evaluation import Evaluation, PairedDifference
     from seglib.evaluation.slices.figures import SliceTable
     from seglib.evaluation.truth_counting import EvaluationReport

@@ -6,7 +6,6 @@ accuracies. Masks of different sizes are compared at the larger size (more pixel
 is resized by nearest neighbour.
 """
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,16 @@ from numpy.typing import NDArray
 
 from seglib.classes import VOID, Mask, class_lookup
 from seglib.errors import StoreError
+from seglib.evaluation.chosen_runs import Runs, StoreOrRun, open_store
 from seglib.evaluation.class_matching import note_class_mismatch
-from seglib.evaluation.counting import FILE_COLUMNS, count_all, default_runs, read_valid_mask, resolve_runs
+from seglib.evaluation.counting import (
+    FILE_COLUMNS,
+    ComparisonReport,
+    count_all,
+    default_runs,
+    read_valid_mask,
+    resolve_runs,
+)
 from seglib.evaluation.slices import figures as slice_figures
 from seglib.evaluation.slices.cut import FieldValues
 from seglib.evaluation.slices.figures import COMPARISON_MEASURES, SliceTable
@@ -34,8 +41,10 @@ from seglib.masks import png
 from seglib.metrics import bootstrap, confusion
 from seglib.metrics.bootstrap import Estimate
 from seglib.metrics.confusion import JointCounts
+from seglib.metrics.estimate_html import to_html
 from seglib.metrics.measures import Measure, agreement_measures, ratio
 from seglib.progress import OnProgress, Progress
+from seglib.query.expressions.where import read_where
 from seglib.query.fields import read_table
 from seglib.query.filters import Filters, select
 from seglib.query.repeats import describe_repeats, first_datasets
@@ -43,21 +52,7 @@ from seglib.store import pair_counts
 from seglib.store.pair_counts import CELLS_SCHEMA, CONSENSUS_SCHEMA, CountsWriter
 from seglib.store.records import Run
 from seglib.store.schemas import stats_schema
-from seglib.store.store import Store, as_store
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComparisonReport:
-    """Result of one call of `update_counts`, in images."""
-
-    images: int
-    """Images that all runs have computed."""
-    computed: int
-    reused: int
-    failed: tuple[str, ...]
-    """Ids of images with a missing or damaged mask."""
-    seconds: float
-
+from seglib.store.store import Store
 
 # --- counting ----------------------------------------------------------------------------------------------------
 
@@ -226,6 +221,11 @@ class Comparison:
         ]
         return pd.DataFrame(rows)
 
+    def _repr_html_(self) -> str:
+        wanted, figures = ("pixel_agreement", "foreground_agreement"), self.figures()
+        pairs = [(f"{a}, {b}", {name: one[name] for name in wanted}) for (a, b), one in figures.items()]
+        return to_html(f"Agreement on {len(self.files):,} photos", pairs, self.notes)
+
     def all_flips(self) -> pd.DataFrame:
         """Every non-empty cell of every pair: a, b, class_a, class_b, pixels, share (of the pair's pixels)."""
         frames = []
@@ -305,10 +305,10 @@ class Comparison:
 
 
 def compare(
-    store: Store | str | os.PathLike[str],
-    runs: Sequence[str] | None = None,
+    store: StoreOrRun,
+    runs: Runs = None,
     *,
-    filters: Filters | None = None,
+    filters: Filters | str | None = None,
     by: str | None = None,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
@@ -316,10 +316,10 @@ def compare(
     """Compare runs with each other, without ground truth. Only what the store lacks is counted.
 
     Args:
-        store: A store or its path.
-        runs: Names of two or more runs; in each pair, the one named first is `a`. By default the run used last and all
-            others that have computed some of its images.
-        filters: Which files to compare, by the table of the first run; by default all.
+        store: A store or its path; or the first run, as `seglib.run` has returned it.
+        runs: Names of two or more runs, or what `seglib.run` has returned; in each pair, the one named first is `a`. By
+            default the run used last and all others that have computed some of its images.
+        filters: Which files to compare, by the table of the first run, as for `select`; by default all.
         by: Field of the first run by which `Comparison.slices` cuts the images: `label`, `column.camera`, `share.cat`.
         threads: Number of counting threads; by default one per core, at most 8.
         on_progress: Called after each image.
@@ -335,9 +335,11 @@ def compare(
     Example:
         found = seglib.compare("output")
         found.pairs()  # one row per pair: pixel agreement, IoU per class, ... with 95 % intervals
+        seglib.compare(seglib.run("photos"), seglib.run("photos", model="unet_mobilenet_v2"))
     """
-    opened = as_store(store)
-    names = default_runs(opened) if runs is None else runs
+    opened, named = open_store(store, runs)
+    names = default_runs(opened) if named is None else named
+    filters = read_where(filters) if isinstance(filters, str) else filters
     slice_figures.check_field(opened, names[:1], by)
     update_counts(opened, names, threads=threads, on_progress=on_progress)
     return load_comparison(opened, names, filters, by=by)
@@ -386,11 +388,7 @@ def load_comparison(
 
 
 def _consensus_measure(
-    store: Store,
-    runs: Sequence[Run],
-    by_file: Mapping[tuple[str, str], JointCounts],
-    ids: pd.Index,
-    rows: NDArray[np.intp],
+    store: Store, runs: Sequence[Run], by_file: Mapping[Any, JointCounts], ids: pd.Index, rows: NDArray[np.intp]
 ) -> Measure:
     if len(runs) == 2:
         (pair,) = by_file.values()

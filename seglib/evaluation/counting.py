@@ -1,6 +1,7 @@
 """Count masks in threads and append the counts to the store: shared by compare and evaluate."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,19 @@ EVALUATED_COLUMNS = [*FILE_COLUMNS, "truth"]
 """With the id of the ground truth mask."""
 
 Work = TypeVar("Work")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonReport:
+    """Result of one call of `update_counts`, in images."""
+
+    images: int
+    """Images that all runs have computed."""
+    computed: int
+    reused: int
+    failed: tuple[str, ...]
+    """Ids of images with a missing or damaged mask."""
+    seconds: float
 
 
 def resolve_runs(store: Store, names: Sequence[str], minimum: int = 2) -> list[Run]:

@@ -23,6 +23,7 @@ from seglib.annotations.reader import open_masks
 from seglib.annotations.trimap import PET
 from seglib.classes import Mask
 from seglib.errors import SegError
+from seglib.evaluation.chosen_runs import Runs, StoreOrRun, open_store
 from seglib.evaluation.class_matching import align_class_names, build_class_lookup
 from seglib.evaluation.counting import FILE_COLUMNS
 from seglib.evaluation.slices.cut import FieldValues
@@ -38,12 +39,13 @@ from seglib.metrics.calibration import (
     image_calibration_error,
 )
 from seglib.metrics.confusion import JointCounts
+from seglib.metrics.estimate_html import to_html
 from seglib.metrics.measures import Measure, accuracy_measures, boundary_f_measures, ratio
 from seglib.progress import OnProgress
 from seglib.store import ground_truth, pair_counts
 from seglib.store.ground_truth import GroundTruth
 from seglib.store.records import Run
-from seglib.store.store import Store, as_store
+from seglib.store.store import Store
 
 if TYPE_CHECKING:
     from seglib.evaluation.truth_counting import EvaluationReport
@@ -107,6 +109,11 @@ class Evaluation:
 
     def figures(self, seed: int = 0, resamples: int = bootstrap.RESAMPLES) -> dict[str, Estimate]:
         return bootstrap.estimate(self.measures, seed=seed, resamples=resamples)
+
+    def _repr_html_(self) -> str:
+        wanted, figures = ("miou", "pixel_accuracy", "mdice"), self.figures()
+        row = (self.run.run, {name: figures[name] for name in wanted if name in figures})
+        return to_html(f"Accuracy on {len(self.files):,} photos, against {self.truth.name}", [row], self.file_notes)
 
     def confusion(self) -> pd.DataFrame:
         """int64 confusion matrix in pixels: rows are the ground truth, columns the run; void is excluded."""
@@ -193,9 +200,9 @@ class Evaluation:
 
 
 def evaluate(
-    store: Store | str | os.PathLike[str],
-    masks: str | os.PathLike[str],
-    runs: Sequence[str] | None = None,
+    store: StoreOrRun,
+    truth: str | os.PathLike[str],
+    runs: Runs = None,
     *,
     format: str = "auto",
     classes: Sequence[str] | str | os.PathLike[str] | None = None,
@@ -213,9 +220,10 @@ def evaluate(
     """Evaluate runs against ground truth masks. Only what the store lacks is counted.
 
     Args:
-        store: A store or its path.
-        masks: Folder of masks (PNG, TIFF, GIF or BMP) with the names and sizes of their images, or a COCO JSON file.
-        runs: Names of the runs; by default all that have computed an image with a mask.
+        store: A store or its path; or a run, as `seglib.run` has returned it.
+        truth: Folder of masks (PNG, TIFF, GIF or BMP) with the names and sizes of their images, or a COCO JSON file.
+        runs: Names of the runs, or what `seglib.run` has returned; by default all that have computed an image with a
+            mask.
         format: "auto", which looks at the masks, or one of `MaskOptions.format`.
         classes: Class names in index order, or a file of them; by default what the masks name, else Pascal VOC's.
         ignore: Mask values that are void, besides 255.
@@ -241,10 +249,11 @@ def evaluate(
     Example:
         for one in seglib.evaluate("output", "VOC2012/SegmentationClass"):
             print(one.run.run, one.figures()["miou"].value)
+        seglib.evaluate(seglib.run("photos"), truth="masks")
     """
     from seglib.evaluation import truth_counting  # imports the models, which reading an evaluation does not need
 
-    opened = as_store(store)
+    opened, chosen = open_store(store, runs)
     options = MaskOptions(
         format=format,
         classes=as_class_names(classes),
@@ -253,12 +262,12 @@ def evaluate(
         labelmap=None if labelmap is None else Path(labelmap),
         suffix=suffix,
     )
-    truth = open_masks(Path(masks), options)
-    chosen = runs or truth_counting.find_runs(opened, truth, dataset)
+    masks = open_masks(Path(truth), options)
+    chosen = chosen or truth_counting.find_runs(opened, masks, dataset)
     check_field(opened, chosen, by)
     report = truth_counting.update_counts(
         opened,
-        truth,
+        masks,
         chosen,
         names=names,
         dataset=dataset,

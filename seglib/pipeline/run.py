@@ -29,8 +29,9 @@ from seglib.models.registry import DEFAULT_MODEL, ModelSpec
 from seglib.pipeline import labelling, quantization
 from seglib.pipeline.photo_index import accept_new_times, readable_again, record_vanished
 from seglib.pipeline.planning import FileIndex, RunPlan
+from seglib.pipeline.report import RunReport
 from seglib.pipeline.result_writer import OnProgress
-from seglib.pipeline.session import RunOptions, RunReport, _Session
+from seglib.pipeline.session import RunOptions, _Session
 from seglib.progress import OnNote
 from seglib.store import scans
 from seglib.store.embeddings import vectors
@@ -79,7 +80,7 @@ def run(
         on_note: Called with sentences for the user, such as what is about to be computed.
 
     Returns:
-        The name of the run, and how many images were computed, reused and unreadable.
+        The name of the run, how many images were computed, reused and unreadable, and the run's table and gallery.
 
     Raises:
         DatasetError: The folder does not exist, or holds no images.
@@ -90,8 +91,9 @@ def run(
         StoreError: The store cannot be written, or is damaged.
 
     Example:
-        report = seglib.run("photos", "output", "fcn_mobilenet_v2")
-        table = seglib.open("output").table([report.run])
+        run = seglib.run("photos", "output", "fcn_mobilenet_v2")
+        run.table("share.cat > 10%")  # pandas: one row per photo
+        run.gallery("label = cats")  # the photos under their masks; displays in a notebook
     """
     options, root = options or RunOptions(), parse_root(folder)
     title = None if title is None else parse_title(title)

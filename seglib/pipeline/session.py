@@ -6,7 +6,7 @@ by content, files by size and mtime.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from seglib.cluster.address import parse_address
@@ -21,6 +21,7 @@ from seglib.maintenance import compact, cost_record
 from seglib.models.registry import ModelSpec
 from seglib.pipeline.labelling import LABEL_SOURCES
 from seglib.pipeline.planning import RunPlan
+from seglib.pipeline.report import RunReport
 from seglib.pipeline.result_writer import OnProgress, ResultWriter, RunProgress
 from seglib.progress import OnNote
 from seglib.store.photo_measures import rows as photo_measures
@@ -81,28 +82,6 @@ class RunOptions:
                 raise UsageError("A cluster divides the photos itself: leave out `part`, or `on`.")
             if self.workers == 0:
                 raise UsageError("Photos are decoded in processes of their own on a cluster: leave out `workers` 0.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunReport:
-    """Result of one invocation, in files of this scan: `images == computed + reused + failed`."""
-
-    run: str
-    model: str
-    images: int
-    computed: int
-    reused: int
-    failed: int
-    seconds: float
-    """Time from first decode to last committed part, excluding worker startup and model loading."""
-    images_per_second: float
-    """computed / seconds; 0 if nothing was computed."""
-    device: str | None = None
-    """None if no model was needed."""
-    precision: str = "fp32"
-    vanished: int = 0
-    left_out: LeftOut = field(default_factory=LeftOut)
-    """Files of other kinds and links in the folder that the scan left out."""
 
 
 @dataclass(kw_only=True)
@@ -200,4 +179,5 @@ class _Session:
             precision=self.settings.precision,
             vanished=self.vanished,
             left_out=self.left_out,
+            store=self.store,
         )

@@ -294,3 +294,56 @@ def test_a_prediction_refuses_at_once_and_not_when_it_is_read(place, fake, tmp_p
     ):
         with pytest.raises(error, match=words):
             seglib.predict(*arguments, **options)
+
+
+# --- in a notebook ---
+
+
+def test_a_run_gives_its_table_and_its_photos_under_their_masks(place, fake):
+    run = seglib.run(place / "photos", place / "store", fake, resize="32", precision="fp32", options=OPTIONS)
+    assert run.table()["path"].tolist() == ["cats/a.png", "cats/b.png", "dogs/c.png"]
+    assert run.table("label = cats")["path"].tolist() == ["cats/a.png", "cats/b.png"]
+    cats = run.gallery("label=cats", limit=1)
+    assert (len(cats), [path for path, _ in cats.images()]) == (2, ["cats/a.png"])
+    shown = cats._repr_html_()
+    assert shown.count("<img ") == 1
+    assert "2 photos" in shown
+    assert "and 1 more" in shown
+    assert run.run in run._repr_html_()
+    with pytest.raises(seglib.SegError, match="no model of this table knows a class 'unicorn'"):
+        run.gallery("share.unicorn > 10%")
+
+
+def test_a_gallery_leaves_out_pictures_that_are_gone_and_escapes_names(place, fake, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number, name in enumerate(("<b>.png", "c.png")):
+        Image.new("RGB", (64, 48), (0, 0, 9 * number)).save(tmp_path / "photos" / name)
+    run = seglib.run(tmp_path / "photos", tmp_path / "store", fake, resize="32", precision="fp32", options=OPTIONS)
+    gone = run.table()["image_id"].iloc[1]
+    run.store.mask_path(run.run, gone).unlink()
+    assert [path for path, _ in run.gallery().images()] == ["<b>.png"]
+    shown = run.gallery()._repr_html_()
+    assert "&lt;b&gt;.png" in shown
+    assert "<b>.png" not in shown
+
+
+def test_runs_are_compared_and_evaluated_as_they_were_returned(place, fake, runs, tmp_path):
+    a, b = (
+        seglib.run(place / "photos", place / "store", fake, resize=size, precision="fp32", options=OPTIONS)
+        for size in ("64x48", "32")
+    )
+    expected = seglib.compare(place / "store", [a.run, b.run])
+    for found in (seglib.compare(a, b), seglib.compare(place / "store", [a, b]), seglib.compare(a, [b.run])):
+        assert found.pairs().equals(expected.pairs())
+    (one,) = seglib.evaluate(a, truth=place / "truth", classes=place / "classes.txt")
+    assert (one.run.run, one.figures()["miou"].value) == (a.run, 1.0)
+    assert "100.00 %" in one._repr_html_()
+    assert f"{a.run}, {b.run}" in expected._repr_html_()
+    other = seglib.run(place / "photos", tmp_path / "other", fake, resize="32", precision="fp32", options=OPTIONS)
+    with pytest.raises(UsageError, match="are in different stores"):
+        seglib.compare(a, other)
+
+
+def test_a_comparison_takes_its_filter_as_text(runs, place):
+    found = seglib.compare(place / "store", runs, filters="label = cats")
+    assert found.files["path"].tolist() == ["cats/a.png", "cats/b.png"]
