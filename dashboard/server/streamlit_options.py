@@ -4,8 +4,6 @@ one in a checkout does, and no `.streamlit/config.toml` of the folder or the use
 
 from collections.abc import Mapping
 
-from streamlit import config
-
 from dashboard.settings import ServerSettings
 
 MAX_UPLOAD_MB = 500
@@ -81,6 +79,8 @@ def to_flags(options: Mapping[str, Option]) -> list[str]:
 
 def apply() -> None:
     """Set the options that nobody has set, as for `streamlit run dashboard/app.py`."""
+    from streamlit import config
+
     for name, value in OPTIONS.items():
         if not config.is_manually_set(name):
             config.set_option(name, value)
