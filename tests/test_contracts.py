@@ -148,19 +148,6 @@ def test_every_link_of_the_documentation_leads_somewhere():
                 assert anchor in names, (page.name, target, anchor)
 
 
-@pytest.mark.slow
-def test_the_readmes_notebook_runs_on_a_store_with_several_runs(tmp_path, monkeypatch):
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    for resize in ("96", "64"):
-        run = ("run", str(ROOT / "dataset" / "sample"), "--resize", resize, "--store", str(tmp_path / "output"))
-        assert main.main([*run, "--workers", "0", "--json"]) == 0
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    exec(block, names)
-    assert len(names["table"]) == 13
-    assert 0 < len(names["cats"]) <= 7
-
-
 UNPICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
 
 

@@ -220,6 +220,16 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def to_areas(table: pd.DataFrame) -> pd.DataFrame:
+    """The pixel counts of a table (px:<class>) as shares, one row per file and class; none where it is null."""
+    columns = {name: name.removeprefix("px:") for name in table.columns if name.startswith("px:")}
+    area = table["grid_width"].astype("int64") * table["grid_height"]
+    keys = ["dataset", "path", "label", "run"]
+    shares = table[list(columns)].astype("float64").div(area, axis=0).rename(columns=columns)
+    long = pd.concat([table[keys], shares], axis=1).melt(keys, var_name="class", value_name="share")
+    return long.dropna(subset="share").sort_values(["dataset", "path", "run"], kind="stable", ignore_index=True)
+
+
 def _to_categorical(column: pa.ChunkedArray) -> pd.Categorical:
     encoded = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     array = encoded.combine_chunks()

@@ -49,6 +49,7 @@ from seglib.store.schemas import (
     read_image_ids,
     stats_schema,
     table_schema,
+    to_areas,
     to_frame,
 )
 
@@ -296,6 +297,12 @@ class Store(StoreLayout):
         frame = to_frame(table if with_scan else table.drop_columns(STAMPS_SCHEMA.names))
         frame = tags.add_column(self, frame) if with_tags else frame
         return photo_measures.add_columns(self, frame) if with_measures else frame
+
+    def areas(self, runs: Iterable[str] | None = None) -> pd.DataFrame:
+        """`table` in long form, one row per run, file and class that its model knows, zeros included: dataset, path,
+        label, run, class, share (float64, 0..1 of the mask).
+        """
+        return to_areas(self.table(runs, with_tags=False, with_measures=False))
 
     def present_files(self, datasets: Sequence[Dataset]) -> pa.Table:
         """Readable files of the newest scan (`PRESENT_FILES_SCHEMA`, `STAMPS_SCHEMA`), sorted by dataset and path."""

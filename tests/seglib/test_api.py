@@ -344,6 +344,19 @@ def test_runs_are_compared_and_evaluated_as_they_were_returned(place, fake, runs
         seglib.compare(a, other)
 
 
+def test_areas_are_the_table_in_long_form(place, runs):
+    store = seglib.open(place / "store")
+    table, areas = store.table([runs[0]]), store.areas([runs[0]])
+    assert list(areas.columns) == ["dataset", "path", "label", "run", "class", "share"]
+    assert len(areas) == 3 * len(store.run(runs[0]).classes)
+    for row in table.itertuples():
+        of_photo = areas[areas["path"] == row.path].set_index("class")["share"]
+        assert of_photo.sum() == pytest.approx(1)
+        pixels = table.loc[row.Index, "px:cat"]
+        assert of_photo["cat"] == pixels / (row.grid_width * row.grid_height)
+    assert len(store.areas()) == 2 * len(areas)
+
+
 def test_a_comparison_takes_its_filter_as_text(runs, place):
     found = seglib.compare(place / "store", runs, filters="label = cats")
     assert found.files["path"].tolist() == ["cats/a.png", "cats/b.png"]
