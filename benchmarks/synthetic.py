@@ -81,6 +81,8 @@ def build(path: Path, rows: int, photos: Path, seed: int = 0) -> None:
 
 
 def _real_store(path: Path, photos: Path) -> Path:
+    if path.exists() and [one.root for one in Store(path).datasets()] != [photos.resolve()]:
+        shutil.rmtree(path)  # of another folder of photos
     for size in SIZES:
         command = [sys.executable, "-m", "seglib", "run", str(photos), "--store", str(path), "--resize", size, "--json"]
         done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
