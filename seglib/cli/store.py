@@ -174,9 +174,14 @@ def _prune(arguments: argparse.Namespace) -> int:
             print(f"{name} removed", flush=True)
     before = prune.prune(store)
     if arguments.json:
-        print_json({"removed": before.stale} | ({"runs": arguments.run} if arguments.run else {}))
+        left = {"left_in_packs": before.left_in_packs} if before.left_in_packs else {}
+        print_json({"removed": before.stale} | left | ({"runs": arguments.run} if arguments.run else {}))
     else:
         print(f"{before.stale} stale rows and pictures removed")
+        if before.left_in_packs:
+            print(
+                f"{before.left_in_packs} pictures of photos that are gone stay, in packs of which half or more is used"
+            )
     return 0
 
 

@@ -1,6 +1,7 @@
 """Remove runs and stale data from a store: vanished files, outdated rows, masks without an image."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from seglib.store.store import Store
 
 
 def prune(store: Store) -> StoreStatus:
-    """Remove stale data and return the status from before. Never touches the masks and rows of existing files.
+    """Remove stale data and return the status from before, with `left_in_packs`. Never touches the masks and rows of existing files.
 
     Tags and own columns are manual work, so those of vanished images are kept in case they come back; only what was
     undone, removed or replaced is dropped.
@@ -49,12 +50,13 @@ def prune(store: Store) -> StoreStatus:
         alive = live_image_ids(store)
         for dataset in store.datasets():
             _rewrite_parts(store, store.files_folder(dataset), FILES_SCHEMA, _present_files)
+        left = 0
         for run in store.runs():
             _rewrite_parts(store, store.stats_folder(run), stats_schema(run.classes), partial(_newest_alive, alive))
             _remove_stale_embeddings(store, store.embeddings_folder(run), alive)
             _rewrite_parts(store, store.oddities_folder(run.run), ODDITIES_SCHEMA, partial(_newest_alive, alive))
-            _remove_stale_pictures(store, store.masks(run.run), alive)
-        _remove_stale_pictures(store, store.thumbnails(), alive & _computed_ids(store))
+            left += _remove_stale_pictures(store, store.masks(run.run), alive)
+        left += _remove_stale_pictures(store, store.thumbnails(), alive & _computed_ids(store))
         _rewrite_parts(store, store.photo_measures_folder(), photo_measures.SCHEMA, partial(_newest_alive, alive))
         tags.compact(store)
         rewriting.compact(store, {dataset.id for dataset in store.datasets()})
@@ -71,7 +73,7 @@ def prune(store: Store) -> StoreStatus:
             store.atomic.discard(folder)
         store.atomic.sweep()
         store.atomic.close()
-    return before
+    return replace(before, left_in_packs=left)
 
 
 def remove_run(store: Store, name: str) -> None:
@@ -130,10 +132,16 @@ def _newest_current(store: Store, folder: Path, key: Sequence[str], alive: set[s
     return parquet_parts.keep_newest(rows.filter(_is_current(store, folder, rows, alive)), key)
 
 
-def _remove_stale_pictures(store: Store, pictures: PictureFolder, alive: set[str]) -> None:
+def _remove_stale_pictures(store: Store, pictures: PictureFolder, alive: set[str]) -> int:
+    """Returns the number of those that stay, in packs of which half or more is used."""
     _remove_stale_files(pictures.folder, alive)
-    for pack in packing.find_stale_packs(pictures, alive):
-        packing.rewrite_packs(pictures, store.atomic, [pack], alive)
+    left = 0
+    for pack, dead in packing.count_dead(pictures, alive).items():
+        if packing.is_stale(pack, dead):
+            packing.rewrite_packs(pictures, store.atomic, [pack], alive)
+        else:
+            left += dead
+    return left
 
 
 def _remove_stale_files(folder: Path, alive: set[str]) -> None:

@@ -26,7 +26,7 @@ from seglib.store.embeddings.brought import BroughtSet
 from seglib.store.own_columns import log as own_columns
 from seglib.store.own_columns import rewriting
 from seglib.store.photo_measures import rows as photo_measures
-from seglib.store.pictures.packing import find_stale_packs
+from seglib.store.pictures import packing
 from seglib.store.records import Dataset, Run
 from seglib.store.schemas import FILES_SCHEMA, STAMPS, VANISHED, has_same_stamps
 from seglib.store.store import Store
@@ -124,6 +124,8 @@ class StoreStatus:
     """Embeddings that were brought along."""
     single_masks: int
     """Masks of runs that are files of their own, not in packs."""
+    left_in_packs: int = 0
+    """After `prune`: pictures of images that are gone, in packs that it has left because half of a pack or more is used."""
 
     @property
     def stale(self) -> int:
@@ -178,7 +180,11 @@ def read_status(store: Store) -> StoreStatus:
         datasets=[_dataset_status(store, d.name) for d in store.datasets()],
         runs=[_run_status(store, run, alive) for run in store.runs()],
         stale_thumbnails=sum(path.stem not in thumbnail_ids for path in _image_files(store.thumbnails().folder))
-        + sum(find_stale_packs(store.thumbnails(), thumbnail_ids).values()),
+        + sum(
+            dead
+            for pack, dead in packing.count_dead(store.thumbnails(), thumbnail_ids).items()
+            if packing.is_stale(pack, dead)
+        ),
         tags=_tags_status(store, alive),
         columns=ColumnsStatus(
             photos={column.name: column.photos for column in own_columns.list_columns(store)},

@@ -98,17 +98,20 @@ def _read_current(
             yield entry.name, data
 
 
-def find_stale_packs(pictures: PictureFolder, alive: Container[str]) -> dict[Pack, int]:
-    """The packs of which more than half is no longer `alive` -> how many pictures are not.
+def count_dead(pictures: PictureFolder, alive: Container[str]) -> dict[Pack, int]:
+    """The packs with pictures that are no longer `alive` -> how many; none of a damaged pack."""
+    counts = {}
+    for pack in pictures.packs():
+        with contextlib.suppress(OSError):  # damaged
+            dead = sum(entry.name.removesuffix(pictures.suffix) not in alive for entry in pack.entries())
+            if dead:
+                counts[pack] = dead
+    return counts
+
+
+def is_stale(pack: Pack, dead: int) -> bool:
+    """Whether more than half of the pack is dead.
 
     The others are left as they are: to remove one picture of a pack, all of it must be written again.
     """
-    stale = {}
-    for pack in pictures.packs():
-        try:
-            dead = sum(entry.name.removesuffix(pictures.suffix) not in alive for entry in pack.entries())
-        except OSError:  # damaged
-            continue
-        if 2 * dead > pack.pictures:
-            stale[pack] = dead
-    return stale
+    return 2 * dead > pack.pictures

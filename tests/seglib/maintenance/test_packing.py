@@ -161,16 +161,18 @@ def test_prune_writes_a_pack_again_once_more_than_half_of_it_is_stale(photos, st
     assert not list(verify.find_damaged_files(store))
 
 
-def test_prune_keeps_a_pack_that_is_mostly_current(photos, store, fake, ran):
+def test_prune_keeps_a_pack_that_is_mostly_current_and_says_so(photos, store, fake, ran, capsys):
     pack(store)
     before = pack_of(store.masks(ran))
     gone = store.table().set_index("path").loc["cats/a.png", "image_id"]
     (photos / "cats" / "a.png").unlink()
     run(photos, store, fake)
-    prune.prune(store)
+    assert main.main(["prune", "--store", str(store.path)]) == 0
+    assert "2 pictures of photos that are gone stay, in packs" in capsys.readouterr().out  # its mask and its thumbnail
     assert pack_of(store.masks(ran)) == before
     assert store.masks(ran).exists(gone)
     assert maintenance_status.read_status(store).stale == 0
+    assert prune.prune(store).left_in_packs == 2
 
 
 def test_the_command_says_what_it_packed(store, ran, capsys):
