@@ -33,7 +33,8 @@ from seglib.store.store import Store
 
 
 def prune(store: Store) -> StoreStatus:
-    """Remove stale data and return the status from before, with `left_in_packs`. Never touches the masks and rows of existing files.
+    """Remove stale data and return the status from before, with `left_in_packs`. Never touches the masks and rows of
+    existing files.
 
     Tags and own columns are manual work, so those of vanished images are kept in case they come back; only what was
     undone, removed or replaced is dropped.

@@ -125,7 +125,7 @@ class StoreStatus:
     single_masks: int
     """Masks of runs that are files of their own, not in packs."""
     left_in_packs: int = 0
-    """After `prune`: pictures of images that are gone, in packs that it has left because half of a pack or more is used."""
+    """After `prune`: pictures of images that are gone, in packs that it left because half of a pack or more is used."""
 
     @property
     def stale(self) -> int:
