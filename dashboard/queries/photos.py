@@ -16,7 +16,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from dashboard.formatting import count
-from dashboard.queries.prepared.tables import is_large, prepared_source, prepared_table
+from dashboard.queries.prepared.tables import is_large, prepared_source, prepared_table, warm_lookups
 from dashboard.queries.source import (
     HASHES,
     PhotoQuery,
@@ -76,8 +76,10 @@ def read_newest_run(path: Path) -> None:
     """Read what every page of the most recently used run needs, so that later queries find it in the cache."""
     _, version, runs = open_store(path)
     if runs:
-        source, _ = prepared_source(RunSource(str(path), version, runs[-1].run))
+        source, state = prepared_source(RunSource(str(path), version, runs[-1].run))
         total_images(source)
+        if state is not None and state.made:
+            warm_lookups(source)
 
 
 def failures(source: RunSource) -> pd.DataFrame:

@@ -47,6 +47,7 @@ from seglib.store.schemas import (
     keep_newest_files,
     locate_in_files,
     read_image_ids,
+    read_rows_of_images,
     stats_schema,
     table_schema,
     to_areas,
@@ -232,10 +233,7 @@ class Store(StoreLayout):
         the run.
         """
         columns = ["image_id", *CONFIDENCE_COLUMNS]
-        schema = stats_schema(run.classes)
-        table = parquet_parts.read(
-            self.stats_folder(run), schema, columns, where=parquet_parts.one_of("image_id", image_ids)
-        )
+        table = read_rows_of_images(self.stats_folder(run), stats_schema(run.classes), columns, image_ids)
         frame: pd.DataFrame = parquet_parts.keep_newest(table, ["image_id"]).to_pandas()
         return frame
 

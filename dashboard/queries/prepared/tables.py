@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 
+import numpy as np
 import streamlit as st
 
 from dashboard.formatting import count
@@ -71,3 +72,14 @@ def _prepared_table(source: RunSource) -> PreparedTable:
     if table is None:
         raise StoreError("The table of this run is not prepared yet: open Overview to prepare it.")
     return table
+
+
+def warm_lookups(source: RunSource) -> None:
+    """Look up a photo of a large run, so that the first visitor of Image does not wait while the ids are read."""
+    table = prepared_table(source)
+    if table is None or not table.rows:
+        return
+    store, (image_id,) = source.store(), table.rows_at(np.array([0]))["image_id"]
+    table.rows_of_image(image_id)
+    store.locate_images([image_id])
+    store.confidence_stats(store.run(source.run), [image_id])

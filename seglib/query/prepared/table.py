@@ -9,6 +9,7 @@ Needs the extra `large`.
 import contextlib
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from seglib.query.sql.columns import SqlColumns
 from seglib.query.sql.condition import EVERY_ROW, Condition
 from seglib.query.statistics import CLASS_COLUMNS
 from seglib.store import tags
+from seglib.store.schemas import find_files_of_images
 from seglib.store.store import Store
 
 MEMORY_LIMIT = "768MB"
@@ -47,7 +49,7 @@ class PreparedTable:
         import duckdb
 
         self.store, self.manifest, self.rows = store, manifest, manifest.rows
-        pieces = [manifest.folder / piece.name for piece in manifest.pieces]
+        self._files = pieces = [manifest.folder / piece.name for piece in manifest.pieces]
         head = read_head([pq.read_schema(piece) for piece in pieces])
         spill = store.path / "cache" / "spilled"
         self._connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(spill)})
@@ -205,8 +207,11 @@ class PreparedTable:
 
     def rows_of_image(self, image_id: str) -> NDArray[np.int32]:
         """The numbers of the rows with this content."""
-        found = self.query("select row from photos where image_id = ? order by row", [image_id])
-        return np.array([row for (row,) in found], np.int32)
+        found: list[tuple[int]] = []
+        holding = set(find_files_of_images(self._files, [image_id], _read_piece_ids))
+        for piece in (number for number, file in enumerate(self._files) if file in holding):
+            found += self.query(f"select row from ({self._numbered(piece)}) where image_id = ?", [image_id])
+        return np.sort(np.array([row for (row,) in found], np.int32))
 
     def image_ids(self, filters: Filters) -> pa.Array:
         """The images that pass the filters, in the order of the table."""
@@ -296,6 +301,10 @@ def open_table(store: Store, run: str) -> PreparedTable | None:
     """The prepared table of a run; None if there is none yet. Raises `StoreError` if the extra `large` is missing."""
     manifest = read_manifest(store, run)
     return None if manifest is None else PreparedTable(store, manifest)
+
+
+def _read_piece_ids(piece: Path) -> pa.ChunkedArray:
+    return pq.read_table(piece, columns=["image_id"])["image_id"]
 
 
 def _quote(text: str) -> str:

@@ -7,11 +7,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from seglib.errors import DamagedFileError
 from seglib.fileio import parquet_parts
+from seglib.fileio.atomic import AtomicWriter
 from seglib.inference.config import RunConfig
 from seglib.masks.statistics import CONFIDENCE_COLUMNS, blobs_column, pixels_column
 from seglib.pipeline.run import describe_run
-from seglib.store.schemas import FILES_SCHEMA, VANISHED, stats_schema
+from seglib.store.schemas import FILES_SCHEMA, VANISHED, read_rows_of_images, stats_schema
 from seglib.store.store import Store
 
 CLASSES = (("background", "cat", "dog"), ("background", "dog", "horse"))
@@ -160,3 +162,60 @@ def test_the_failures_row_by_row(random_store):
     expected = [row for row in newest_files(random_store) if row["reason"] not in (None, VANISHED)]
     found = random_store.failures()
     assert plain(found) == [{name: row[name] for name in found.columns} for row in expected]
+
+
+# --- rows of some images, found without reading the other parts ---
+
+
+IDS_SCHEMA = pa.schema([("image_id", pa.string()), ("value", pa.int32())])
+
+
+@pytest.fixture
+def parts(tmp_path) -> dict[str, int]:
+    """Four parts of fifty rows in `rows`; each id -> its value. Every tenth id is null, and two begin alike."""
+    rng, scratch, known = np.random.default_rng(7), AtomicWriter(tmp_path), {}
+    for number in range(4):
+        ids = [rng.bytes(16).hex() if row % 10 else None for row in range(50)]
+        ids[1] = "0badcafe" + rng.bytes(12).hex() if number in (1, 3) else ids[1]
+        values = list(range(50 * number, 50 * number + 50))
+        known |= {one: value for one, value in zip(ids, values, strict=True) if one}
+        parquet_parts.append(scratch, tmp_path / "rows", pa.table({"image_id": ids, "value": values}, IDS_SCHEMA))
+    return known
+
+
+def found(folder, image_ids: list[str]) -> dict[str, int]:
+    table = read_rows_of_images(folder, IDS_SCHEMA, ["image_id", "value"], image_ids)
+    return dict(zip(table["image_id"].to_pylist(), table["value"].to_pylist(), strict=True))
+
+
+def test_the_rows_of_images_are_those_that_a_whole_reading_would_find(parts, tmp_path):
+    ids, folder = list(parts), tmp_path / "rows"
+    for chosen in ([ids[0]], ids[3::7], [one for one in ids if one.startswith("0badcafe")], ids):
+        assert found(folder, [*chosen, "f" * 32, "no id", ""]) == {one: parts[one] for one in chosen}
+    assert found(folder, []) == {}
+    assert found(tmp_path / "nothing", ids) == {}
+
+
+def test_parts_without_the_image_are_not_read_again(parts, tmp_path, monkeypatch):
+    folder, (first, *_) = tmp_path / "rows", parts
+    found(folder, [first])
+    read, read_parts = [], parquet_parts.read_parts
+
+    def watch(folder, names, *arguments, **options):
+        read.extend(names)
+        return read_parts(folder, names, *arguments, **options)
+
+    monkeypatch.setattr(parquet_parts, "read_parts", watch)
+    assert found(folder, [first]) == {first: parts[first]}
+    assert read == parquet_parts.list_parts(folder)[:1]
+
+
+def test_new_parts_are_found_and_damaged_ones_are_said(parts, tmp_path):
+    folder, new = tmp_path / "rows", "ab" * 16
+    found(folder, list(parts))
+    parquet_parts.append(AtomicWriter(tmp_path), folder, pa.table({"image_id": [new], "value": [7]}, IDS_SCHEMA))
+    assert found(folder, [new]) == {new: 7}
+    part = folder / parquet_parts.list_parts(folder)[2]
+    part.write_bytes(part.read_bytes()[:-9])
+    with pytest.raises(DamagedFileError):
+        found(folder, [new])

@@ -7,12 +7,13 @@ import json
 import pytest
 import streamlit as st
 
+from dashboard.queries import photos as photo_queries
 from dashboard.queries.prepared import tables
 from dashboard.views.shared import page_header
 from dashboard.workers.jobs import Jobs
 from dashboard.workers.requests import PrepareRequest
 from seglib.query.prepared.building import prepare
-from seglib.store import tags
+from seglib.store import schemas, tags
 from seglib.store.store import Store
 from tests.dashboard.conftest import PIXELS, fill_store, id_of
 from tests.dashboard.views.test_pages import html, opened, photos_shown, said
@@ -126,3 +127,12 @@ def test_a_small_run_needs_no_prepared_table(full, monkeypatch):
     monkeypatch.setattr(tables, "open_table", None)
     assert not opened("Overview").exception
     assert not Store(full).table_folder(Store(full).run().run).exists()
+
+
+def test_the_ids_are_read_before_the_first_visitor_comes(large):
+    prepare(large, large.run())
+    photo_queries.read_newest_run(large.path)
+    before, (image_id,) = schemas._read_prefixes.cache_info().misses, [id_of("cats/a.jpg")]
+    assert list(large.locate_images([image_id])["path"]) == ["cats/a.jpg"]
+    assert len(large.confidence_stats(large.run(), [image_id])) == 1
+    assert schemas._read_prefixes.cache_info().misses == before
