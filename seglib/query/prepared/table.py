@@ -169,10 +169,16 @@ class PreparedTable:
         Only these are sorted, so that a page deep in a selection costs no more than the first: `rows_at` reads it.
         `sort`: a column, with `-` before it for the largest first; `name`: the class for `share` and `blobs`.
         """
-        where, order = self.condition(filters), self._order(sort, name)
-        limited = "" if limit is None else f" limit {int(limit)}"
-        text = f"select row from photos where {where.text} order by {order}{limited}"
-        rows: NDArray[np.int32] = self.query_arrow(text, where.values)["row"].to_numpy().astype(np.int32)
+        where, limited = self.condition(filters), "" if limit is None else f" limit {int(limit)}"
+        if sort == "path" and limit is None:
+            if where == EVERY_ROW:
+                return np.arange(self.rows, dtype=np.int32)
+            return np.sort(self._read_rows(f"select row from photos where {where.text}", where.values))
+        order = self._order(sort, name)
+        return self._read_rows(f"select row from photos where {where.text} order by {order}{limited}", where.values)
+
+    def _read_rows(self, text: str, values: Sequence[Any]) -> NDArray[np.int32]:
+        rows: NDArray[np.int32] = self.query_arrow(text, values)["row"].to_numpy().astype(np.int32)
         return rows
 
     def _order(self, sort: str, name: str) -> str:
@@ -229,8 +235,11 @@ class PreparedTable:
     def values(self, filters: Filters, field: str) -> pd.Series:
         """The values of a field in the rows that figures count, with the dtype of the table, as `field_values`."""
         where, dtype = self.counted(filters), field_values(self.head, field).dtype
-        text = f"select {self.columns.value(field)} as value from photos where {where.text} order by row"
-        return to_series(self.query_arrow(text, where.values)["value"], dtype)
+        text = f"select row, {self.columns.value(field)} as value from photos where {where.text}"
+        found = self.query_arrow(text, where.values)
+        if (np.diff(found["row"].to_numpy()) < 0).any():  # DuckDB keeps the order of files, but not of joins
+            found = found.sort_by("row")
+        return to_series(found["value"], dtype)
 
     def left_out(self, filters: Filters) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
         """(dataset and image_id of the selected rows of photos that several datasets hold, whether each is counted)."""
