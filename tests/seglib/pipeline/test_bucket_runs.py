@@ -1,12 +1,16 @@
 """Runs over photos on object storage: a server of S3 on loopback, real requests."""
 
+import contextlib
 import http.server
 import os
 import pickle
 import subprocess
 import sys
 import threading
+import time
+import traceback
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -233,6 +237,30 @@ def test_only_so_much_is_read_ahead(uploaded, monkeypatch):
     assert most[0] <= 2
 
 
+def read_command_lines() -> str:
+    """Of all processes, as `ps` shows them."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            lines.append(file.read_text("utf-8", "replace"))
+    return "\n".join(lines)
+
+
+def test_no_secret_is_in_a_traceback_with_all_local_variables(uploaded, monkeypatch):
+    def explain(failing) -> str:
+        with pytest.raises((DatasetError, BadImage)) as caught:
+            failing()
+        told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        return "".join(told.format())
+
+    gone = explain(lambda: reading.read_object(Bucket.parse(ADDRESS), "cats/gone.png", 60, None))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    unreachable = explain(lambda: scan_bucket(Bucket.parse("s3://photos/sets")))
+    for told in (gone, unreachable):
+        assert "root" in told or "bucket" in told  # the variables are among them
+        assert SECRET not in told
+
+
 @pytest.mark.slow
 def test_no_secret_is_written_anywhere(uploaded, fake, tmp_path):
     job = Job(root=Bucket.parse(ADDRESS), model=fake, settings=InferenceConfig(resize=fake.resize))
@@ -241,9 +269,15 @@ def test_no_secret_is_written_anywhere(uploaded, fake, tmp_path):
 
     def command(*arguments, **more):
         command = [sys.executable, "-m", "seglib", "run", *arguments, "--store", str(tmp_path / "store")]
-        done = subprocess.run(command, cwd=ROOT, env=environment | more, capture_output=True, text=True, check=False)
-        assert SECRET not in done.stdout + done.stderr
-        return done
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environment | more, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            while process.poll() is None:
+                assert SECRET not in read_command_lines() or SECRET in arguments[0]  # which this test has typed
+                time.sleep(0.05)
+            out, err = process.communicate()
+        assert SECRET not in out + err
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     assert command(ADDRESS, "--precision", "fp32", "--limit", "2").returncode == 0
     wrong = command("s3://photos/sets", AWS_ENDPOINT_URL="http://127.0.0.1:9")
