@@ -264,8 +264,8 @@ def _served(store: Path, folder: Path, *more: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _nginx(folder: Path, front: int, port: int) -> Iterator[None]:
-    """The nginx block of docs/dashboard.md, on free ports and in a folder of its own."""
-    text = (ROOT / "docs" / "dashboard.md").read_text("utf-8")
+    """The nginx block of docs/security.md, on free ports and in a folder of its own."""
+    text = (ROOT / "docs" / "security.md").read_text("utf-8")
     server = re.search(r"```nginx\n(.*?)```", text, re.S)
     assert server is not None
     place = folder / "nginx"
