@@ -87,7 +87,7 @@ def foreign(tries: int, seed: int, folder: Path) -> CampaignResult:
 
 
 def proxied(tries: int, _seed: int, folder: Path) -> CampaignResult:
-    """The nginx configuration of docs/dashboard.md, with its login and its path, in front of a real server."""
+    """The nginx configuration of docs/security.md, with its login and its path, in front of a real server."""
     store = _furnished(folder)
     with _served(store, folder, "--allow-host", "127.0.0.1", "--base-path", "/photos") as port:
         front = _free_port()
