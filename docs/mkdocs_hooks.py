@@ -6,15 +6,18 @@ the places in the site.
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mkdocs.structure.files import File, Files
 
-from seglib.cli.main import build_parser
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # the command `mkdocs` does not look for packages in this folder
+
+from seglib.cli.main import build_parser  # noqa: E402
+
 PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",

@@ -226,6 +226,13 @@ def test_every_dependency_is_explained_in_the_readme():
     assert [n for n in names if not re.search(rf"^\| `{n}` \|", readme, re.M)] == []
 
 
+def test_every_public_name_stands_in_the_reference():
+    import seglib
+
+    text = (ROOT / "docs" / "python-reference.md").read_text()
+    assert sorted(re.findall(r"^::: seglib[\w.]*\.(\w+)$", text, re.M)) == sorted(seglib.__all__)
+
+
 def test_the_samples_sources_are_complete():
     import csv
 
