@@ -111,7 +111,7 @@ class PreparedTable:
             raise StoreError(
                 f"This needs more than the {MEMORY_LIMIT} that the prepared table may take: narrow the filters."
             ) from None
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        except (duckdb.IOException, duckdb.InvalidInputException, OSError, pa.ArrowException) as error:
             if all(file.is_file() for file in self.manifest.files):
                 raise StoreError(f"The prepared table cannot be read ({type(error).__name__}): {_REMEDY}.") from None
             raise StoreError("The prepared table was replaced by a newer one: reload the page.") from None
@@ -214,7 +214,8 @@ class PreparedTable:
     def rows_of_image(self, image_id: str) -> NDArray[np.int32]:
         """The numbers of the rows with this content."""
         found: list[tuple[int]] = []
-        holding = set(find_files_of_images(self._files, [image_id], _read_piece_ids))
+        with self._errors_as_sentences():
+            holding = set(find_files_of_images(self._files, [image_id], _read_piece_ids))
         for piece in (number for number, file in enumerate(self._files) if file in holding):
             found += self.query(f"select row from ({self._numbered(piece)}) where image_id = ?", [image_id])
         return np.sort(np.array([row for (row,) in found], np.int32))

@@ -209,6 +209,17 @@ def test_a_cut_off_piece_is_a_sentence(store):
     piece.write_bytes(piece.read_bytes()[:200])
     with pytest.raises(StoreError, match="cannot be read"):
         prepared.count(Filters.decode("label=dogs"))
+    with pytest.raises(StoreError, match="cannot be read"):
+        prepared.rows_of_image("ab" * 16)
+
+
+def test_a_table_that_was_replaced_since_it_was_opened_is_a_sentence(store):
+    prepare(store, store.run())
+    prepared = open_table(store, store.run().run)
+    for piece in store.table_folder(store.run().run).glob("piece-*"):
+        piece.unlink()
+    with pytest.raises(StoreError, match="was replaced by a newer one: reload the page"):
+        prepared.rows_of_image("ab" * 16)
 
 
 def test_files_of_the_table_before_are_kept_for_its_readers_and_then_removed(store):
