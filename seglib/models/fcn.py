@@ -20,17 +20,32 @@ def fcn_mobilenet_v2(classes: int, *, head: str = "conv") -> nn.Module:
     The stride of block 14 is removed and blocks 15 to 17 are dilated instead (as in DeepLab), so the 320-channel
     feature map before the head is 1/16 of the input size rather than 1/32.
 
-    `head` is `conv` (torchvision's FCN head) or `context` (`ContextHead`: global context and a finer skip connection).
-    Raises `UnknownName` for any other head.
+    `head` is `conv` (torchvision's FCN head), `context` (`ContextHead`: global context and a finer skip connection) or
+    `fused` (the same with class scores from both, without the encoder's last layer). Raises `UnknownName` for any other
+    head.
     """
-    blocks = _mobilenet_v2_at_stride_16()
+    if head == "conv":
+        backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16()[:18], {"17": "out"})
+        model: nn.Module = FCN(backbone, FCNHead(320, classes))
+        return model
+    backbone, semantic = mobilenet_v2_maps(head, {})
+    return Segmenter(
+        backbone, ContextHead(fine=32, deep=320, semantic=semantic, classes=classes, fused=head == "fused")
+    )
+
+
+def mobilenet_v2_maps(head: str, skips: dict[str, str]) -> tuple[IntermediateLayerGetter, int]:
+    """MobileNetV2's feature maps for `ContextHead`, `skips` besides, and the channels of the map that is averaged.
+
+    That map is block 18's (1,280 channels, named `semantic`) for the head `context`, and block 17's for `fused`, which
+    has no block 18. Raises `UnknownName` for any other head.
+    """
+    blocks, maps = _mobilenet_v2_at_stride_16(), {**skips, "6": "fine", "17": "deep"}
     if head == "context":
-        backbone = IntermediateLayerGetter(blocks, {"6": "fine", "17": "deep", "18": "semantic"})
-        return Segmenter(backbone, ContextHead(fine=32, deep=320, semantic=1280, classes=classes))
-    if head != "conv":
-        raise UnknownName("head", head, ("conv", "context"))
-    model: nn.Module = FCN(IntermediateLayerGetter(blocks[:18], {"17": "out"}), FCNHead(320, classes))
-    return model
+        return IntermediateLayerGetter(blocks, {**maps, "18": "semantic"}), 1280
+    if head == "fused":
+        return IntermediateLayerGetter(blocks[:18], maps), 320
+    raise UnknownName("head", head, ("conv", "context", "fused"))
 
 
 class Pyramid(nn.Module):
@@ -69,23 +84,52 @@ class FinePyramid(Pyramid):
         self.skip = conv_norm_relu(fine, 48)
         self.refine = nn.Sequential(separable_conv(width + 48, refined), separable_conv(refined, refined))
 
-    def features(self, maps: dict[str, Tensor]) -> Tensor:
-        """Feature maps `fine`, `deep` and (optionally) `semantic` -> (B, refined, 2h, 2w)."""
+    def features(self, maps: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Feature maps `fine`, `deep` and (optionally) `semantic` -> (B, refined, 2h, 2w) and (B, width, h, w)."""
         fine = self.skip(maps["fine"])  # (B, 48, 2h, 2w)
-        x = self.gather_context(maps["deep"], maps.get("semantic", maps["deep"]))
-        x = nn.functional.interpolate(x, size=fine.shape[2:], mode="bilinear", align_corners=False)
-        out: Tensor = self.refine(torch.cat([x, fine], 1))
-        return out
+        context = self.gather_context(maps["deep"], maps.get("semantic", maps["deep"]))
+        return self.refine(torch.cat([upsample_to(context, fine), fine], 1)), context
 
 
 class ContextHead(FinePyramid):
-    """Segmentation head that outputs logits at 1/8 of the input size, from the pyramid and one skip connection."""
+    """Segmentation head that outputs logits at 1/8 of the input size, from the pyramid and one skip connection.
 
-    def __init__(self, *, fine: int, deep: int, semantic: int, classes: int, refined: int = 192) -> None:
-        super().__init__(fine=fine, deep=deep, semantic=semantic, refined=refined)
+    `fused`: the logits at 1/8 are added to those of the pyramid alone, upsampled from 1/16, and are initialised to zero
+    (as in FCN-16s, Long et al. 2015, section 4.2). So training starts from the pyramid's prediction.
+    """
+
+    def __init__(
+        self,
+        *,
+        fine: int,
+        deep: int,
+        semantic: int,
+        classes: int,
+        width: int = 256,
+        refined: int = 192,
+        fused: bool = False,
+    ) -> None:
+        super().__init__(fine=fine, deep=deep, semantic=semantic, width=width, refined=refined)
         self.dropout = nn.Dropout(0.1)
+        self.coarse = nn.Conv2d(width, classes, 1) if fused else None
         self.classify = nn.Conv2d(refined, classes, 1)
+        if fused:
+            fill_with_zeros(self.classify)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        out: Tensor = self.classify(self.dropout(self.features(maps)))
-        return out
+        return self.logits(*self.features(maps))
+
+    def logits(self, refined: Tensor, context: Tensor) -> Tensor:
+        """What `features` returns -> (B, classes, 2h, 2w)."""
+        fine: Tensor = self.classify(self.dropout(refined))
+        return fine if self.coarse is None else fine + upsample_to(self.coarse(self.dropout(context)), fine)
+
+
+def upsample_to(x: Tensor, other: Tensor) -> Tensor:
+    """Bilinear, to the height and width of another feature map."""
+    return nn.functional.interpolate(x, size=other.shape[2:], mode="bilinear", align_corners=False)
+
+
+def fill_with_zeros(module: nn.Module) -> None:
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)

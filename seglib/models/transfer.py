@@ -80,9 +80,9 @@ def check_module_names(model: nn.Module, names: Sequence[str]) -> None:
 
 
 def _score_layers(model: nn.Module) -> tuple[str, ...]:
-    """Names of the class-score convolutions: the last one and, in a U-Net, the coarse one that it refines."""
+    """Names of the class-score convolutions: the last one and the coarser ones that it refines."""
     names: list[str] = [name for name, module in model.named_modules() if isinstance(module, nn.Conv2d)]
-    return tuple(name for name in names if name in (names[-1], "classifier.classify"))
+    return tuple(name for name in names if name in (names[-1], "classifier.classify", "classifier.coarse"))
 
 
 def _copy_matching(model: nn.Module, state: Mapping[str, Tensor], *, scores: bool) -> None:

@@ -8,8 +8,8 @@ from torchvision.models import resnet34
 from torchvision.models._utils import IntermediateLayerGetter
 
 from seglib.errors import UnknownName
-from seglib.models.fcn import ContextHead
-from seglib.models.layers import Segmenter, _mobilenet_v2_at_stride_16, conv_norm_relu
+from seglib.models.fcn import ContextHead, fill_with_zeros, mobilenet_v2_maps, upsample_to
+from seglib.models.layers import Segmenter, conv_norm_relu
 
 UPSAMPLING: tuple[str, ...] = ("bilinear", "transposed", "shuffle")
 
@@ -34,8 +34,9 @@ class UNetHead(ContextHead):
         classes: int,
         upsampling: str,
         refined: int = 192,
+        fused: bool = False,
     ) -> None:
-        super().__init__(fine=fine, deep=deep, semantic=semantic, classes=classes, refined=refined)
+        super().__init__(fine=fine, deep=deep, semantic=semantic, classes=classes, refined=refined, fused=fused)
         steps = list(zip((refined, *widths[:-1]), reversed(skips), widths, strict=True))
         self.up = nn.ModuleList(upsampler(upsampling, width) for width, _, _ in steps)
         self.join = nn.ModuleList(
@@ -43,19 +44,16 @@ class UNetHead(ContextHead):
             for width, skip, out in steps
         )
         self.finer = nn.Conv2d(widths[-1], classes, 1)
-        for parameter in self.finer.parameters():
-            nn.init.zeros_(parameter)
+        fill_with_zeros(self.finer)
 
     def forward(self, maps: dict[str, Tensor]) -> Tensor:
-        x = self.features(maps)
-        coarse = self.classify(self.dropout(x))
+        x, context = self.features(maps)
+        coarse = self.logits(x, context)
         skips = [of for name, of in maps.items() if name not in ("fine", "deep", "semantic")]
         for up, join, skip in zip(self.up, self.join, reversed(skips), strict=True):
-            x = up(x)
-            x = nn.functional.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
-            x = join(torch.cat([x, skip], 1))
+            x = join(torch.cat([upsample_to(up(x), skip), skip], 1))
         out: Tensor = self.finer(self.dropout(x))
-        return out + nn.functional.interpolate(coarse, size=out.shape[2:], mode="bilinear", align_corners=False)
+        return out + upsample_to(coarse, out)
 
 
 def upsampler(kind: str, channels: int) -> nn.Module:
@@ -78,17 +76,25 @@ def upsampler(kind: str, channels: int) -> nn.Module:
     return nn.Identity()
 
 
-def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear") -> nn.Module:
-    """`fcn_mobilenet_v2` with the context head, extended by U-Net skips from 1/4 and 1/2 of the input size.
+def unet_mobilenet_v2(classes: int, *, upsampling: str = "bilinear", head: str = "context") -> nn.Module:
+    """`fcn_mobilenet_v2` (head `context` or `fused`), extended by U-Net skips from 1/4 and 1/2 of the input size.
 
     Outputs logits at 1/2 before the final upsampling.
     """
-    return_layers = {"1": "2", "3": "4", "6": "fine", "17": "deep", "18": "semantic"}
-    backbone = IntermediateLayerGetter(_mobilenet_v2_at_stride_16(), return_layers)
-    head = UNetHead(
-        skips=(16, 24), fine=32, deep=320, semantic=1280, widths=(64, 32), classes=classes, upsampling=upsampling
+    backbone, semantic = mobilenet_v2_maps(head, {"1": "2", "3": "4"})
+    return Segmenter(
+        backbone,
+        UNetHead(
+            skips=(16, 24),
+            fine=32,
+            deep=320,
+            semantic=semantic,
+            widths=(64, 32),
+            classes=classes,
+            upsampling=upsampling,
+            fused=head == "fused",
+        ),
     )
-    return Segmenter(backbone, head)
 
 
 def unet_resnet34(classes: int, *, upsampling: str = "bilinear") -> nn.Module:

@@ -162,8 +162,21 @@ class TrainConfig:
     freeze: Sequence[str] = _option(
         (), "names", "A,B,...", "modules that keep their weights, e.g. backbone.0,backbone.1"
     )
+    keep_statistics: bool = _option(
+        False, "flag", None, "batch norms keep the running statistics of the weights that training starts from"
+    )
+    rare: float = _option(
+        0.0,
+        "share",
+        "SHARE",
+        "photos of a class that fewer than this share of them show are drawn more often, by the square root of what "
+        "its share lacks",
+    )
     patience: int = _option(0, "natural", "N", "stop after N epochs without improvement; 0: never")
     validation: float = _option(0.1, "share", "SHARE", "share of the photos held out for validation")
+    validation_list: str | Path | None = _option(
+        None, "path", "FILE", "the photos to hold out, a name per line (VOC's val.txt), instead of a share"
+    )
     seed: int = _option(0, "natural", "N", "seed of all randomness")
     split_seed: int | None = _option(None, "natural", "N", "seed of the validation split (default: `seed`)")
     precision: str = _option(
@@ -200,6 +213,8 @@ class TrainConfig:
         if self.architecture not in registry.trainable_names():
             raise UnknownName("model", self.architecture, registry.trainable_names())
         check_recipe_values(self.schedule, self.short_side, self.validation, self.net_side or 0)
+        if self.keep_statistics and self.start is None and self.finetune is False and self.encoder is None:
+            raise UsageError("`keep_statistics` is for weights that are trained already: add `start` or `finetune`.")
         fine_tunes, continues = self.finetune is not False, self.start is not None
         if ((fine_tunes or continues) and self.upsampling) or (fine_tunes and (self.encoder or continues)):
             raise UsageError(

@@ -32,12 +32,15 @@ class ReplicaPool:
         share = max(1, self._threads // replicas)
         self._pool = ThreadPoolExecutor(replicas, "seglib-train", initializer=torch.set_num_threads, initargs=(share,))
 
-    def train(self, frozen: Sequence[str]) -> None:
-        """Switch to training mode, except for the frozen modules, which stay in eval mode."""
+    def train(self, frozen: Sequence[str], *, keep_statistics: bool = False) -> None:
+        """Switch to training mode, except for frozen modules and, to `keep_statistics`, all batch norms."""
         for net in self._replicas:
             net.train()
             for name in frozen:
                 net.get_submodule(name).eval()
+            for module in net.modules():
+                if keep_statistics and isinstance(module, nn.BatchNorm2d):
+                    module.eval()
 
     def backward(self, batch: TrainBatch, loss: Loss, seed: int) -> float:
         """Set the parameters' `grad` and return the loss, both averaged over replicas weighted by number of images."""

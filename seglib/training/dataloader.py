@@ -72,14 +72,18 @@ def make_generator(*numbers: int) -> torch.Generator:
     return generator
 
 
-def plan_batches(image_count: int, recipe: TrainRecipe, epoch: int) -> list[BatchPlan]:
-    """Assign each image to one batch, with a random frame per batch and about as many pixels in each.
+def plan_batches(repeats: Sequence[float], recipe: TrainRecipe, epoch: int) -> list[BatchPlan]:
+    """Assign each image to as many batches as `repeats` says, with a random frame per batch and about as many pixels in
+    each.
 
+    `repeats` holds a factor from 1 on for each image (`dataset.repeat_factors`); its fraction is rounded at random.
     The target is the pixels of `batch_size` squares of `base_side`. A single leftover image joins the previous batch,
     because batch norm needs at least two.
     """
     random = make_generator(recipe.seed, epoch, -1)
-    order = torch.randperm(image_count, generator=random).tolist()
+    drawn = draw_images(repeats, random)
+    image_count = len(drawn)
+    order = drawn[torch.randperm(image_count, generator=random)].tolist()
     base = math.prod(input_size_wh(recipe.base_side, recipe.base_side, recipe.net_side))
     batches: list[BatchPlan] = []
     start = 0
@@ -96,6 +100,15 @@ def plan_batches(image_count: int, recipe: TrainRecipe, epoch: int) -> list[Batc
         batches.append(BatchPlan(crop_size, tuple(order[start : start + size])))
         start += size
     return batches
+
+
+def draw_images(repeats: Sequence[float], random: torch.Generator) -> Tensor:
+    """int64 (N,), ascending: the index of each image, as often as its factor says."""
+    factors = torch.tensor(repeats, dtype=torch.float64)
+    counts = factors.floor()
+    if bool((counts < factors).any()):
+        counts += torch.rand(len(factors), generator=random, dtype=torch.float64) < factors - counts
+    return torch.repeat_interleave(counts.long())
 
 
 def sample_crop_size(recipe: TrainRecipe, random: torch.Generator) -> CropSize:
@@ -221,6 +234,8 @@ class TrainingSet:
     samples: Sequence[Sample]
     mapping: ClassMapping
     soft: SoftLabels | None = None
+    repeats: Sequence[float] = ()
+    """How often an epoch shows each image on average; empty: once."""
 
 
 class _BatchDataset(Dataset[TrainBatch]):

@@ -62,6 +62,8 @@ class CheckedSamples:
     """Image name -> why it or its mask cannot be used."""
     pixels: NDArray[np.int64]
     """int64 (256,): pixels of each trained class, and of void, over all masks."""
+    shows: dict[str, NDArray[np.bool_]]
+    """Image name -> bool (256,): the trained classes that its mask shows, and void."""
 
 
 def find_samples(
@@ -167,6 +169,44 @@ def split(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Samp
     return [p for p in samples if p.name not in held_out], [p for p in samples if p.name in held_out]
 
 
+def split_by_list(samples: Sequence[Sample], file: Path) -> tuple[list[Sample], list[Sample]]:
+    """Split into (training, validation): the images that a file names are held out.
+
+    A line is an image's path, its name, or its stem, as in VOC's val.txt. Raises `UsageError` if the file cannot be
+    read, `DatasetError` if it names an image that is not there or leaves a part empty.
+    """
+    named = set(read_text_lines(file))
+    keys = {sample.name: _list_keys(sample.name) & named for sample in samples}
+    if absent := named - set().union(*keys.values()):
+        raise DatasetError(
+            f"{file.name!r} names {len(absent):,} photos that have no mask here, e.g. {min(absent)[:80]!r}: expected a "
+            "photo's path, name or stem per line."
+        )
+    held_out = [sample for sample in samples if keys[sample.name]]
+    if not 0 < len(held_out) < len(samples):
+        raise DatasetError(f"{file.name!r} holds out {len(held_out)} of {len(samples)} photos: both parts need some.")
+    return [sample for sample in samples if not keys[sample.name]], held_out
+
+
+def _list_keys(name: str) -> set[str]:
+    path = PurePosixPath(name)
+    return {name, path.name, path.stem}
+
+
+def repeat_factors(shows: Sequence[NDArray[np.bool_] | None], threshold: float) -> list[float]:
+    """How often an epoch draws each image: repeat factor sampling (Gupta et al. 2019, LVIS, section 4).
+
+    `shows`: bool (256,) of each image, which classes its mask shows; None without a mask. The factor of a class that a
+    share f of the masks show is max(1, sqrt(threshold / f)), and an image's is the largest of its classes; 1 without.
+    """
+    known = [row[:VOID] for row in shows if row is not None]
+    if not known or not threshold:
+        return [1.0] * len(shows)
+    share = np.mean(known, axis=0).clip(min=1 / len(known))  # (255,)
+    factor = np.sqrt(threshold / share).clip(min=1)
+    return [1.0 if row is None or not row[:VOID].any() else float(factor[row[:VOID]].max()) for row in shows]
+
+
 def digest(samples: Sequence[Sample]) -> str:
     """Hash of the images' names in order (8 hex digits), which identifies what each position refers to."""
     return hashlib.sha256("\n".join(pair.name for pair in samples).encode()).hexdigest()[:8]
@@ -200,7 +240,7 @@ def check_samples(samples: Sequence[Sample], mapping: ClassMapping) -> CheckedSa
             return error
         return np.bincount(mask.ravel(), minlength=VOID + 1)
 
-    checked = CheckedSamples([], {}, np.zeros(VOID + 1, np.int64))
+    checked = CheckedSamples([], {}, np.zeros(VOID + 1, np.int64), {})
     for sample, result in zip(samples, map_in_threads(check, samples), strict=True):
         if isinstance(result, DatasetError):
             checked.left_out[sample.name] = str(result)
@@ -208,6 +248,7 @@ def check_samples(samples: Sequence[Sample], mapping: ClassMapping) -> CheckedSa
         checked.usable.append(sample)
         if sample.mask is not None:
             checked.pixels[:] += result
+            checked.shows[sample.name] = result > 0
     return checked
 
 

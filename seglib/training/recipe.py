@@ -81,6 +81,10 @@ class TrainRecipe:
     """Digest of the training images' names."""
     weights: str = ""
     """SHA-256 of the initial weights file (model or encoder), or of both joined by a plus; empty for random weights."""
+    keep_statistics: bool = False
+    """Whether batch norms keep their running statistics, as in evaluation."""
+    rare: float = 0.0
+    """Share of the images below which a class is rare, and its images are drawn more often."""
 
     def __post_init__(self) -> None:
         check_recipe_values(self.schedule, self.short_side, self.validation, self.net_side)

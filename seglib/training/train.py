@@ -49,6 +49,8 @@ class TrainPlan:
     """Images that cannot be used, or whose masks cannot: name -> reason."""
     found: str
     """What the masks were read as, and what they hold, in one sentence."""
+    repeats: list[float]
+    """How often an epoch shows each of `training` on average."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +147,7 @@ def _run_loop(
     )
     return trainer.train(
         model,
-        TrainingSet(plan.training, plan.mapping, soft_labels),
+        TrainingSet(plan.training, plan.mapping, soft_labels, plan.repeats),
         plan.validation,
         plan.recipe,
         outputs,
@@ -184,14 +186,27 @@ def _plan_training(config: TrainConfig) -> TrainPlan:
     checked = dataset.check_samples(samples, mapping)
     _refuse_failures(len(checked.left_out), len(samples), config.max_failure_rate)
     dataset.check_classes(mapping.classes, checked.pixels, chosen=config.classes is not None)
-    training, validation = dataset.split(checked.usable, config.validation, _split_seed(config))
+    if config.validation_list is None:
+        training, validation = dataset.split(checked.usable, config.validation, _split_seed(config))
+    else:
+        training, validation = dataset.split_by_list(checked.usable, Path(config.validation_list))
+    held_out = config.validation if config.validation_list is None else len(validation) / len(checked.usable)
     left_out = dict(checked.left_out)
     if config.unlabelled is not None:
         unlabelled = dataset.check_samples(dataset.find_unlabelled(Path(config.unlabelled)), mapping)
         training += unlabelled.usable
         left_out |= unlabelled.left_out
-    recipe = _resolve_recipe(config, mapping.classes, device, start, dataset.digest(training))
+    recipe = _resolve_recipe(
+        config,
+        classes=mapping.classes,
+        device=device,
+        start=start,
+        photos=dataset.digest(training),
+        validation=held_out,
+    )
+    repeats = dataset.repeat_factors([checked.shows.get(sample.name) for sample in training], config.rare)
     return TrainPlan(
+        repeats=repeats,
         recipe=recipe,
         device=device,
         mapping=mapping,
@@ -238,9 +253,18 @@ def _find_start_model(config: TrainConfig, classes: tuple[str, ...]) -> ModelSpe
 
 
 def _resolve_recipe(
-    config: TrainConfig, classes: tuple[str, ...], device: str, start: ModelSpec | None, photos: str
+    config: TrainConfig,
+    *,
+    classes: tuple[str, ...],
+    device: str,
+    start: ModelSpec | None,
+    photos: str,
+    validation: float,
 ) -> TrainRecipe:
-    """Fill in everything that `TrainConfig` leaves open. `photos`: digest of the training images' names."""
+    """Fill in everything that `TrainConfig` leaves open.
+
+    `photos`: digest of the training images' names. `validation`: the share of images that is held out.
+    """
     resize = _to_resize(config.resize)
     width, height = resize.grid_wh(_SQUARE, _SQUARE)
     side = round((width * height) ** 0.5)
@@ -264,7 +288,9 @@ def _resolve_recipe(
         dice=config.dice,
         soft=config.soft if learns_soft_labels else 0.0,
         patience=config.patience,
-        validation=config.validation,
+        validation=validation,
+        keep_statistics=config.keep_statistics,
+        rare=config.rare,
         seed=config.seed,
         split_seed=_split_seed(config),
         loss_stride=config.loss_stride,

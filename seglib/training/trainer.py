@@ -76,13 +76,14 @@ def train(
     deadline = time.monotonic() + hooks.seconds
     state = _start_or_resume(model, recipe, outputs.out, device)
     progress = state.progress
+    repeats = training_set.repeats or [1.0] * len(training_set.samples)
     with contextlib.closing(ReplicaPool(state.model, recipe.parallel, device)) as replicas:
         while not is_over(progress, recipe):
-            plan = dataloader.plan_batches(len(training_set.samples), recipe, progress.epoch)
+            plan = dataloader.plan_batches(repeats, recipe, progress.epoch)
             batches = dataloader.load_batches(
                 training_set, recipe, progress.epoch, plan, start=progress.step, workers=workers
             )
-            replicas.train(recipe.frozen)
+            replicas.train(recipe.frozen, keep_statistics=recipe.keep_statistics)
             saved = time.monotonic()
             for batch in batches:
                 loss = _train_on(batch, state, replicas, recipe, len(plan))

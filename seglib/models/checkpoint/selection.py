@@ -44,27 +44,33 @@ class Layers:
     options: tuple[tuple[str, str], ...] = ()
     also: str = ""
     """A layer that a smaller architecture lacks, whose layers are all in this one."""
-    lacks: str = ""
-    """A layer that a larger architecture has besides."""
+    lacks: tuple[str, ...] = ()
+    """Layers that other architectures have besides."""
 
 
 _RESNET, _MOBILENET = "backbone.conv1", "backbone.0.0"
 
 _LAST_OF_101 = "backbone.layer3.22.conv1"
 
+_COARSE, _FINER = "classifier.coarse", "classifier.finer"
+
 LAYERS: dict[str, tuple[Layers, ...]] = {
-    "fcn_resnet50": (Layers(_RESNET, "classifier.4", 512, lacks=_LAST_OF_101),),
+    "fcn_resnet50": (Layers(_RESNET, "classifier.4", 512, lacks=(_LAST_OF_101,)),),
     "fcn_resnet101": (Layers(_RESNET, "classifier.4", 512, also=_LAST_OF_101),),
-    "deeplabv3_resnet50": (Layers(_RESNET, "classifier.4", 256, lacks=_LAST_OF_101),),
+    "deeplabv3_resnet50": (Layers(_RESNET, "classifier.4", 256, lacks=(_LAST_OF_101,)),),
     "deeplabv3_resnet101": (Layers(_RESNET, "classifier.4", 256, also=_LAST_OF_101),),
     "deeplabv3_mobilenet_v3_large": (Layers(_MOBILENET, "classifier.4", 256),),
     "lraspp_mobilenet_v3_large": (Layers(_MOBILENET, "classifier.high_classifier", 128),),
     "fcn_mobilenet_v2": (
         Layers(_MOBILENET, "classifier.4", 80),
-        Layers(_MOBILENET, "classifier.classify", 192, (("head", "context"),), lacks="classifier.finer"),
+        Layers(_MOBILENET, "classifier.classify", 192, (("head", "context"),), lacks=(_FINER, _COARSE)),
+        Layers(_MOBILENET, "classifier.classify", 192, (("head", "fused"),), also=_COARSE, lacks=(_FINER,)),
     ),
-    "unet_mobilenet_v2": (Layers(_MOBILENET, "classifier.finer", 32),),
-    "unet_resnet34": (Layers(_RESNET, "classifier.finer", 32),),
+    "unet_mobilenet_v2": (
+        Layers(_MOBILENET, _FINER, 32, lacks=(_COARSE,)),
+        Layers(_MOBILENET, _FINER, 32, (("head", "fused"),), also=_COARSE),
+    ),
+    "unet_resnet34": (Layers(_RESNET, _FINER, 32),),
     "segnet": (Layers("backbone.0.0", "classify", 64),),
 }
 
@@ -192,7 +198,7 @@ def _prefixes(tensors: StateDict, layers: Layers) -> list[str]:
             continue
         fits = len(tensor.shape) == 4 and tensor.shape[1] == layers.channels  # (outputs, channels, h, w)
         wanted = [f"{prefix}{layer}.weight" in tensors for layer in (layers.first, layers.also) if layer]
-        if fits and all(wanted) and not (layers.lacks and f"{prefix}{layers.lacks}.weight" in tensors):
+        if fits and all(wanted) and not any(f"{prefix}{layer}.weight" in tensors for layer in layers.lacks):
             found.append(prefix)
     return found
 

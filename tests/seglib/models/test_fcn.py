@@ -13,6 +13,7 @@ from seglib.models.unet import UPSAMPLING, unet_mobilenet_v2, upsampler
 OWN = [
     ("fcn_mobilenet_v2", (("head", "conv"),), 16),
     ("fcn_mobilenet_v2", (("head", "context"),), 8),
+    ("fcn_mobilenet_v2", (("head", "fused"),), 8),
     *(("unet_mobilenet_v2", (("upsampling", kind),), 2) for kind in UPSAMPLING),
     ("unet_resnet34", (), 2),
     ("segnet", (), 1),
@@ -44,10 +45,25 @@ def test_a_choice_that_is_none_lists_the_known():
         registry.get_model_builder("magic")
 
 
-@pytest.mark.parametrize("kind", UPSAMPLING)
-def test_a_unet_begins_with_the_scores_of_its_coarse_half(kind):
+def test_a_fused_head_begins_with_the_scores_of_the_pyramid():
     torch.manual_seed(0)
-    unet, fcn = unet_mobilenet_v2(3, upsampling=kind).eval(), fcn_mobilenet_v2(3, head="context").eval()
+    model, picture = fcn_mobilenet_v2(3, head="fused").eval(), torch.randn(1, 3, 64, 96)
+    head = model.classifier
+    with torch.inference_mode():
+        maps = model.backbone(picture)
+        coarse = head.coarse(head.gather_context(maps["deep"], maps["deep"]))
+        assert coarse.shape == (1, 3, 4, 6)
+        torch.testing.assert_close(
+            model.logits(picture), torch.nn.functional.interpolate(coarse, size=(8, 12), mode="bilinear")
+        )
+    assert "semantic" not in maps
+
+
+@pytest.mark.parametrize("kind", UPSAMPLING)
+@pytest.mark.parametrize("head", ["context", "fused"])
+def test_a_unet_begins_with_the_scores_of_its_coarse_half(kind, head):
+    torch.manual_seed(0)
+    unet, fcn = unet_mobilenet_v2(3, upsampling=kind, head=head).eval(), fcn_mobilenet_v2(3, head=head).eval()
     fcn.load_state_dict({name: value for name, value in unet.state_dict().items() if name in fcn.state_dict()})
     picture = torch.randn(1, 3, 64, 96)
     with torch.inference_mode():

@@ -136,6 +136,44 @@ def test_the_split_is_whole_seeded_and_of_the_asked_size():
     assert dataset.split(pairs, 0.1, 1)[1] != validation
 
 
+def test_a_list_names_the_photos_that_are_held_out_by_path_name_or_stem(tmp_path):
+    pairs = [Sample(tmp_path, None, name, None) for name in ("a/one.jpg", "b/two.jpg", "three.jpg", "four.jpg")]
+    (tmp_path / "val.txt").write_text("a/one.jpg\ntwo.jpg\n\nthree\n")
+    training, held_out = dataset.split_by_list(pairs, tmp_path / "val.txt")
+    assert [pair.name for pair in training] == ["four.jpg"]
+    assert held_out == pairs[:3]
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ("one\nfive\n", r"'val.txt' names 1 photos that have no mask here, e\.g\. 'five'"),
+        ("", "'val.txt' holds out 0 of 2 photos: both parts need some"),
+        ("one\ntwo\n", "'val.txt' holds out 2 of 2 photos"),
+        (None, r"The list '.*val.txt' cannot be read \(No such file"),
+    ],
+)
+def test_a_list_that_holds_out_something_else_is_a_sentence(tmp_path, lines, sentence):
+    if lines is not None:
+        (tmp_path / "val.txt").write_text(lines)
+    pairs = [Sample(tmp_path, None, name, None) for name in ("one.jpg", "two.jpg")]
+    with pytest.raises(SegError, match=sentence):
+        dataset.split_by_list(pairs, tmp_path / "val.txt")
+
+
+def test_photos_of_rare_classes_are_repeated_by_the_square_root_of_what_they_lack():
+    """Four masks; class 1 is in one of them: sqrt(1 / 0.25) = 2; class 0 is in all, void is no class."""
+    shows = np.zeros((4, 256), bool)
+    shows[:, [0, 255]] = True
+    shows[2, 1] = True
+    rows = [*shows, None]
+    assert dataset.repeat_factors(rows, 1.0) == [1, 1, 2, 1, 1]
+    assert dataset.repeat_factors(rows, 0.5) == pytest.approx([1, 1, 2**0.5, 1, 1])
+    assert dataset.repeat_factors(rows, 0.0) == dataset.repeat_factors(rows, 0.2) == [1] * 5
+    assert dataset.repeat_factors([None], 1.0) == [1]
+    assert dataset.repeat_factors([np.arange(256) == 255], 1.0) == [1]  # all void
+
+
 def test_photos_that_are_added_hardly_move_the_others():
     before = {pair.name for pair in dataset.split(made_up(1000), 0.1, 0)[1]}
     after = {pair.name for pair in dataset.split(made_up(1050), 0.1, 0)[1]}

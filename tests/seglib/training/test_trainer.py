@@ -214,6 +214,15 @@ def test_frozen_modules_keep_their_weights_and_their_statistics(folder, tmp_path
     assert same == {name for name in before if name.startswith("backbone.")}
 
 
+@pytest.mark.parametrize("keeps", [False, True])
+def test_batch_norms_keep_their_statistics_on_demand_and_learn_all_the_same(folder, tmp_path, keeps):
+    begun, out = plain.TinyNet(3).backbone[1], tmp_path / "net.safetensors"
+    plain.train(folder, out, plain.recipe(keep_statistics=keeps, epochs=1))
+    learnt = weights_file.read_state_dict(out)
+    assert torch.equal(learnt["backbone.1.running_mean"], begun.running_mean) is keeps
+    assert not torch.equal(learnt["backbone.1.weight"], begun.weight)
+
+
 def test_a_loss_that_is_no_number_is_a_sentence(folder, tmp_path):
     with pytest.raises(SegError, match="lower `rate`"):
         plain.train(folder, tmp_path / "net.safetensors", plain.recipe(rate=float("inf"), warmup=0.0))
@@ -234,12 +243,19 @@ def test_the_plot_is_drawn_or_its_absence_is_a_sentence(whole, tmp_path, monkeyp
 
 def test_each_photo_is_seen_once_per_epoch_in_another_order():
     made = plain.recipe(batch_size=4)
-    plans = [dataloader.plan_batches(37, made, epoch) for epoch in (0, 1)]
+    plans = [dataloader.plan_batches([1.0] * 37, made, epoch) for epoch in (0, 1)]
     orders = [[position for batch in plan for position in batch.positions] for plan in plans]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(37))
     assert orders[0] != orders[1]
-    assert dataloader.plan_batches(37, made, 0) == plans[0]
+    assert dataloader.plan_batches([1.0] * 37, made, 0) == plans[0]
     assert all(len(batch.positions) > 1 for plan in plans for batch in plan)
+
+
+def test_an_epoch_draws_a_photo_as_often_as_its_factor_says():
+    draws = [dataloader.draw_images([1.0, 2.5, 3.0], dataloader.make_generator(seed)).tolist() for seed in range(400)]
+    counts = np.array([np.bincount(drawn, minlength=3) for drawn in draws])
+    assert set(map(tuple, counts)) == {(1, 2, 3), (1, 3, 3)}
+    assert 2.4 < counts[:, 1].mean() < 2.6
 
 
 @pytest.mark.parametrize("net_side", [0, 288])
@@ -247,7 +263,7 @@ def test_batches_have_as_many_pixels_for_the_net_whatever_their_frames(net_side)
     made = plain.recipe(batch_size=16, base_side=224, short_side=(192, 448), net_side=net_side)
     pixels = [
         len(batch.positions) * np.prod(resize.input_size_wh(batch.crop_size.width, batch.crop_size.height, net_side))
-        for batch in dataloader.plan_batches(2000, made, 0)[:-1]
+        for batch in dataloader.plan_batches([1.0] * 2000, made, 0)[:-1]
     ]
     assert max(pixels) < 1.4 * min(pixels)
 
