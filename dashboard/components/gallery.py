@@ -5,7 +5,7 @@ names as text, never as HTML.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from dashboard.components.base import as_image_id, component_value, register_component
@@ -83,14 +83,21 @@ class GalleryLegend:
     """Shown when the visitor asks for them."""
 
     @classmethod
-    def of_classes(cls, colours: Mapping[str, str], tiles: Iterable[GalleryTile]) -> "GalleryLegend":
-        """Return a legend of class -> colour: first the classes in these tiles, the largest on them first."""
+    def of_classes(
+        cls, colours: Mapping[str, str], tiles: Iterable[GalleryTile], untrained: Collection[str] = ()
+    ) -> "GalleryLegend":
+        """Return a legend of class -> colour: first the classes in these tiles, the largest on them first.
+
+        `untrained`: classes that the model cannot find, since it was never trained on them, and which are marked so.
+        """
         shares: Counter[str] = Counter()
         for tile in tiles:
             shares.update({name: share for name, share, _ in tile.bar})
         present = [name for name, _ in shares.most_common() if name in colours]
         absent = [name for name in colours if name not in shares and name != BACKGROUND]
-        entries = [(name, colours[name]) for name in (*present, *absent)]
+        entries = [
+            (f"{name} (not trained)" if name in untrained else name, colours[name]) for name in (*present, *absent)
+        ]
         number = min(len(present), MAX_SHOWN_CLASSES)
         return cls(entries[:number], entries[number:])
 

@@ -84,6 +84,8 @@ class ClassFigures:
     """`iou:<class>`, `dice:<class>`, `boundary_f:<class>`."""
     truth: Mapping[str, float]
     """Class -> its share of the labelled ground-truth pixels."""
+    predicted: frozenset[str]
+    """Classes with a pixel in the predictions."""
 
 
 def class_figures(evaluation: Evaluation) -> ClassFigures:
@@ -95,10 +97,11 @@ def class_figures(evaluation: Evaluation) -> ClassFigures:
     wanted: dict[str, Measure] = {}
     for kind in CLASS_MEASURES:
         wanted |= {f"{kind}:{name}": evaluation.measures[f"{kind}:{name}"] for name in names}
-    labelled, _ = side_pixels(evaluation.counts)
+    labelled, predicted = side_pixels(evaluation.counts)
     every = max(1, sum(labelled.values()))
     truth = {name: pixels / every for name, pixels in labelled.items()}
-    return ClassFigures(names, bootstrap.estimate(wanted), truth)
+    given = frozenset(name for name, pixels in predicted.items() if pixels)
+    return ClassFigures(names, bootstrap.estimate(wanted), truth, given)
 
 
 @dataclass(frozen=True, kw_only=True)

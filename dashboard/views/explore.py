@@ -119,7 +119,9 @@ def _gallery(selection: Selection, rows: pd.DataFrame, total: int) -> None:
     )
     gallery_component.gallery(
         tiles,
-        GalleryLegend.of_classes(theme.class_colours(classes_of(rows), view.palette), tiles),
+        GalleryLegend.of_classes(
+            theme.class_colours(classes_of(rows), view.palette), tiles, selection.run.untrained_classes
+        ),
         GalleryLook(view.overlay, view.opacity, view.size),
         selection_bar.pick_state([tile.id for tile in tiles]),
         total=total,

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from seglib.adapters import lookup
@@ -16,21 +17,31 @@ from seglib.cli.common import (
     print_message,
 )
 from seglib.inference.config import DEVICES
-from seglib.models.registry import MODELS, TRAINABLE
+from seglib.models.registry import MODELS, TRAINABLE, find_model_spec
 
 
 def add(commands: Any) -> None:
     command = new_command(
-        commands, "models", "list the models, and whether their weights are here", "python -m seglib models", _models
+        commands,
+        "models",
+        "list the models, and whether their weights are here; or say what model files hold",
+        "python -m seglib models mine.safetensors",
+        _models,
+    )
+    command.add_argument(
+        "files", nargs="*", metavar="FILE", help="checkpoints of seglib train (default: the models known by name)"
     )
     add_json_option(command)
 
 
 def _models(arguments: argparse.Namespace) -> int:
+    if arguments.files:
+        return _describe_files(arguments.files, as_json=arguments.json)
     rows: list[dict[str, Any]] = [
         {
             "name": spec.name,
             "classes": len(spec.classes),
+            "untrained_classes": list(spec.untrained_classes),
             "resize": spec.resize.text,
             "net_side": spec.net_side or None,
             "parameters": spec.parameters,
@@ -63,6 +74,8 @@ def _models(arguments: argparse.Namespace) -> int:
             f"{row['name']:<30}{row['classes']:>8}{row['resize']:>12}{sees:>12}{row['parameters']:>12,}{size:>10}  "
             f"{place}"
         )
+        if row["untrained_classes"]:
+            print(f"  never trained on {', '.join(row['untrained_classes'])}")
     if plugins:
         print("\ninstalled plug-ins, whose code runs when they are named:")
         for row in plugins:
@@ -70,6 +83,38 @@ def _models(arguments: argparse.Namespace) -> int:
     print(
         f"\nto train with python -m seglib train, also: {', '.join(name for name in TRAINABLE if name not in MODELS)}"
     )
+    return 0
+
+
+def _describe_files(files: Sequence[str], *, as_json: bool) -> int:
+    """Print which classes the models in files can find, as far as the files say."""
+    specs = [find_model_spec(None, Path(file)) for file in files]
+    if as_json:
+        print_json(
+            *(
+                {
+                    "file": str(spec.path),
+                    "name": spec.name,
+                    "classes": list(spec.classes),
+                    "trained_classes": None if spec.trained_classes is None else list(spec.trained_classes),
+                    "untrained_classes": list(spec.untrained_classes),
+                    "resize": spec.resize.text,
+                    "net_side": spec.net_side or None,
+                    "parameters": spec.parameters,
+                }
+                for spec in specs
+            )
+        )
+        return 0
+    for file, spec in zip(files, specs, strict=True):
+        sees = f"short:{spec.net_side}" if spec.net_side else spec.resize.text
+        print(f"{escape_for_terminal(file)}: {spec.name}, {spec.parameters:,} parameters, sees {sees}")
+        print(f"  {len(spec.classes)} classes: {escape_for_terminal(', '.join(spec.classes))}")
+        if spec.untrained_classes:
+            names = escape_for_terminal(", ".join(spec.untrained_classes))
+            print(f"  never trained on {names}: it has names for them, but no mask will show them")
+        elif spec.trained_classes is None:
+            print("  the file does not say which of them it was trained on")
     return 0
 
 

@@ -146,6 +146,8 @@ def _print_runs(report: "StoreStatus") -> None:
         )
         if run.embeddings < run.rows and run.precision is not None and run.model in trainable_names():
             print(f"  {run.rows - run.embeddings} of them have no embedding: run again with --verify to add them")
+        if run.untrained_classes:
+            print(f"  its model was never trained on {escape_for_terminal(', '.join(run.untrained_classes))}")
         if not run.repeatable:
             print("  its model cannot be identified by a digest: no later run continues this one")
 

@@ -62,6 +62,8 @@ class RunStatus:
     """What the run is called on pages."""
     repeatable: bool
     """False if nothing tells whether the model is still the one that made these masks."""
+    untrained_classes: tuple[str, ...] = ()
+    """Classes that the model has names for, but was never trained on."""
     embeddings: int = 0
     """Images with embeddings in intact parts; fewer than `rows` if a part is damaged, or the run was made without them,
     by an older version, or by a model that gives none.
@@ -263,6 +265,7 @@ def _run_status(store: Store, run: Run, alive: set[str]) -> RunStatus:
         seconds=round(sum(float(i["seconds"]) for i in run.invocations), 1),
         title=run.display_title,
         repeatable=run.repeatable,
+        untrained_classes=run.untrained_classes,
         embeddings=vectors.count_images(store.embeddings_folder(run)),
     )
 

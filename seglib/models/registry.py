@@ -87,6 +87,8 @@ class ModelSpec:
     source: str = "torchvision"
     """`embedded`, `torchvision`, `hub` (code and weights from torch.hub), `file` (from --weights) or `foreign`."""
     classes: tuple[str, ...] = VOC_CLASSES
+    trained_classes: tuple[str, ...] | None = None
+    """Those of `classes` that the training showed the model; None if unknown."""
     resize: Resize = Resize("short:520")
     """Native resize, the default for --resize."""
     net_side: int = 0
@@ -115,7 +117,7 @@ class ModelSpec:
     @cached_property
     def _identity(self) -> tuple[object, ...]:
         """All that decides a mask. A digest stands for the file of weights."""
-        left_out = {"request", "weights"} if self.sha256 else {"request"}
+        left_out = {"request", "trained_classes", *(["weights"] if self.sha256 else [])}
         return tuple(getattr(self, one.name) for one in fields(self) if one.name not in left_out)
 
     def __eq__(self, other: object) -> bool:
@@ -127,6 +129,12 @@ class ModelSpec:
     def __getstate__(self) -> dict[str, object]:
         check_importable(self.build, f"The architecture of {self.name}")
         return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @property
+    def untrained_classes(self) -> tuple[str, ...]:
+        """Classes that the model has names for, but that its training never showed it; empty if that is unknown."""
+        known = self.classes if self.trained_classes is None else self.trained_classes
+        return tuple(name for name in self.classes if name not in known)
 
     def input_resize(self, resize: Resize) -> Resize:
         """Resize rule for the model's input, given the rule for the mask grid; logits are resampled to the grid."""
@@ -358,6 +366,7 @@ def _apply_metadata(spec: ModelSpec, about: dict[str, str]) -> ModelSpec:
             spec,
             parameters=int(about.get("parameters", 0)) or spec.parameters,
             classes=metadata.parse_class_names(json.loads(about["classes"])) if "classes" in about else spec.classes,
+            trained_classes=metadata.parse_trained_classes(about),
             resize=Resize(about["resize"]) if "resize" in about else spec.resize,
             net_side=metadata.parse_net_side(about),
             mean=metadata.parse_rgb(json.loads(about["mean"])) if "mean" in about else spec.mean,

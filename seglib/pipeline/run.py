@@ -262,12 +262,15 @@ def _register_run(
             describe_run(run_config, parameters=spec.parameters or None, versions=config.library_versions()),
             title=title or default_title(spec),
             request=spec.request.to_record() if spec.request else {},
+            untrained_classes=spec.untrained_classes,
             repeatable=_is_repeatable(spec),
         ),
         replace_damaged=verify,
     )
     if title and this_run.title != title:
         this_run = store.set_title(this_run, title)
+    if spec.untrained_classes:
+        _notify([f"{spec.name} was never trained on {', '.join(spec.untrained_classes)}: no mask shows them."], on_note)
     if not this_run.repeatable:
         _notify([f"{spec.name} cannot be identified by a digest: no later run continues this one."], on_note)
     if verify:

@@ -68,6 +68,8 @@ class Run:
     """What a person calls the run; None: the model's name."""
     request: dict[str, Any] = field(default_factory=dict)
     """`ModelRequest.to_record`: how the model is found again, if its name is not enough."""
+    untrained_classes: tuple[str, ...] = ()
+    """Those of `classes` that the model was never trained on, as far as its weights say."""
     repeatable: bool = True
     """False if nothing tells whether the model is still the one that made these masks."""
     schema: int = SCHEMA_VERSION
@@ -151,6 +153,9 @@ def _store_folder(dataset_record: Path) -> Path:
     return dataset_record.parents[2].resolve()
 
 
+_LISTS = ("classes", "untrained_classes")
+
+
 def read_run(file: Path) -> Run:
     record = json_record.read(file, _RUN_REMEDY, max_schema=SCHEMA_VERSION)
     schema = record.get("schema", 0)
@@ -159,7 +164,7 @@ def read_run(file: Path) -> Run:
             f"The run {file.parent.name} was made by a newer version (layout {schema}): upgrade the program."
         )
     try:
-        run = Run(**{**record, "classes": tuple(record["classes"])})
+        run = Run(**{**record, **{name: tuple(record[name]) for name in _LISTS if name in record}})
     except (TypeError, KeyError):
         raise json_record.damaged_error(file, _RUN_REMEDY) from None
     if not _is_valid_run(run) or run.run != file.parent.name:
@@ -177,6 +182,7 @@ def _is_valid_run(run: Run) -> bool:
         and (run.parameters is None or type(run.parameters) is int)
         and isinstance(run.schema, int)
         and are_valid_class_names(run.classes)
+        and set(run.untrained_classes) <= set(run.classes)
         and isinstance(run.recipe, dict)
         and isinstance(run.versions, dict)
         and isinstance(run.request, dict)

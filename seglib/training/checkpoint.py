@@ -170,6 +170,11 @@ def average_checkpoints(files: Sequence[Path], shares: Sequence[float], out: Pat
     }
     if net_side is not None:
         metadata["net_side"] = str(net_side)
+    if any(spec.trained_classes is None for spec in (first, *others)):
+        metadata.pop("trained_classes", None)
+    else:
+        trained = {name for spec in (first, *others) for name in spec.trained_classes or ()}
+        metadata["trained_classes"] = json.dumps([name for name in first.classes if name in trained])
     named = [[weights_file.file_sha256(file), round(part, 6)] for file, part in zip(files, weights, strict=True)]
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, save(mean, metadata | {"mean_of": json.dumps(named)}), durable=True)

@@ -6,7 +6,7 @@ from any position on. All randomness is derived from (seed, epoch, position).
 
 import math
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from seglib.data.resize import input_size_wh
 from seglib.data.worker_processes import without_main_module
+from seglib.errors import SegError
 from seglib.training import dataset
 from seglib.training.dataset import ClassMapping, Sample
 from seglib.training.distillation import SoftLabels
@@ -238,13 +239,17 @@ class TrainingSet:
     """How often an epoch shows each image on average; empty: once."""
 
 
-class _BatchDataset(Dataset[TrainBatch]):
+class _BatchDataset(Dataset[TrainBatch | SegError]):
     def __init__(self, training_set: TrainingSet, recipe: TrainRecipe, epoch: int, plan: Sequence[BatchPlan]) -> None:
         self._training_set, self._recipe, self._epoch, self._plan = training_set, recipe, epoch, plan
 
-    def __getitem__(self, index: int) -> TrainBatch:
+    def __getitem__(self, index: int) -> TrainBatch | SegError:
+        """A batch, or what is wrong with one of its images: torch would add a worker's traceback to an exception."""
         batch = self._plan[index]
-        parts = [self._load_one(position, batch.crop_size) for position in batch.positions]
+        try:
+            parts = [self._load_one(position, batch.crop_size) for position in batch.positions]
+        except SegError as error:
+            return error
         photos, masks, soft = zip(*parts, strict=True)
         return TrainBatch(
             torch.stack(photos), torch.stack(masks), torch.stack(soft) if self._training_set.soft else None
@@ -266,9 +271,12 @@ class _BatchDataset(Dataset[TrainBatch]):
 
 def load_batches(
     training_set: TrainingSet, recipe: TrainRecipe, epoch: int, plan: Sequence[BatchPlan], *, start: int, workers: int
-) -> Iterator[TrainBatch]:
-    """Yield the plan's batches from index `start` on."""
-    loader: DataLoader[TrainBatch] = DataLoader(
+) -> Generator[TrainBatch, None, None]:
+    """Yield the plan's batches from index `start` on. To be closed, since it holds worker processes.
+
+    Raises `SegError` if an image or its labels cannot be loaded.
+    """
+    loader: DataLoader[TrainBatch | SegError] = DataLoader(
         _BatchDataset(training_set, recipe, epoch, plan),
         batch_size=None,
         sampler=range(start, len(plan)),
@@ -278,7 +286,13 @@ def load_batches(
     )
     with without_main_module():
         batches = iter(loader)  # starts the workers
-    yield from batches
+    try:
+        for batch in batches:
+            if isinstance(batch, SegError):
+                raise batch
+            yield batch
+    finally:
+        del batches  # stops the workers, which ignore the signal that would end them with this process
 
 
 def _ignore_signals(_: int) -> None:

@@ -33,6 +33,8 @@ class SoftLabels:
 
     folder: Path
     teacher_classes: tuple[str, ...]
+    trained_classes: tuple[str, ...]
+    """Those that the teacher's own training showed it, as far as it is known."""
 
     def load(self, sample: Sample, classes: Sequence[str]) -> NDArray[np.float32]:
         """float32 logits (C, h, w) of the whole image. Teacher classes that are not trained count as background.
@@ -75,12 +77,14 @@ def open_soft_labels(folder: Path, classes: Sequence[str]) -> SoftLabels:
     class.
     """
     try:
-        teacher_classes = tuple(json.loads((folder / "teacher.json").read_text("utf-8"))["classes"])
-    except (OSError, ValueError, KeyError, TypeError):
+        record = json.loads((folder / "teacher.json").read_text("utf-8"))
+        teacher_classes = tuple(record["classes"])
+        trained_classes = tuple(record.get("trained_classes", teacher_classes))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{folder.name!r} holds no soft labels (teacher.json): make them with a `teacher`.") from None
     if unknown := [name for name in classes if name not in teacher_classes]:
         raise UsageError(f"The teacher does not know {unknown[0]!r}: it knows {', '.join(teacher_classes)}.")
-    return SoftLabels(folder, teacher_classes)
+    return SoftLabels(folder, teacher_classes, trained_classes)
 
 
 def compute_soft_labels(
@@ -103,6 +107,8 @@ def compute_soft_labels(
         "resize": spec.input_resize(resize).text,
         "classes": list(spec.classes),
     }
+    if spec.trained_classes is not None:
+        record["trained_classes"] = list(spec.trained_classes)
     file = folder / "teacher.json"
     if file.exists() and json.loads(file.read_text("utf-8")) != record:
         raise UsageError(

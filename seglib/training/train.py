@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -49,6 +50,8 @@ class TrainPlan:
     """Images that cannot be used, or whose masks cannot: name -> reason."""
     found: str
     """What the masks were read as, and what they hold, in one sentence."""
+    shown: tuple[str, ...]
+    """Classes that the masks of `training` show."""
     repeats: list[float]
     """How often an epoch shows each of `training` on average."""
 
@@ -141,6 +144,7 @@ def _run_loop(
     transfer.check_module_names(model, plan.recipe.frozen)
     outputs = trainer.TrainOutputs(
         out=Path(config.out),
+        trained_classes=_trained_classes(plan, soft_labels),
         keep_last=config.keep == "last",
         plot=config.plot,
         fp16=config.weights_as == "fp16",
@@ -155,6 +159,20 @@ def _run_loop(
         workers=config.workers,
         hooks=hooks,
     )
+
+
+def _trained_classes(plan: TrainPlan, soft_labels: SoftLabels | None) -> tuple[str, ...] | None:
+    """Classes that the model has been shown: by masks, by the teacher, and in the training that this one continues.
+
+    None if what may be missing is unknown, because the start model does not say what it was trained on.
+    """
+    classes = plan.recipe.classes
+    trained = {*plan.shown, *(soft_labels.trained_classes if soft_labels else ())}
+    if plan.start is not None:
+        trained.update(plan.start.trained_classes or ())
+        if plan.start.trained_classes is None and not trained.issuperset(classes):
+            return None
+    return tuple(name for name in classes if name in trained)
 
 
 def _kept_epoch(progress: TrainProgress, config: TrainConfig) -> int | None:
@@ -204,9 +222,11 @@ def _plan_training(config: TrainConfig) -> TrainPlan:
         photos=dataset.digest(training),
         validation=held_out,
     )
-    repeats = dataset.repeat_factors([checked.shows.get(sample.name) for sample in training], config.rare)
+    shows = [checked.shows.get(sample.name) for sample in training]
+    seen = np.any([row for row in shows if row is not None], axis=0)
     return TrainPlan(
-        repeats=repeats,
+        shown=tuple(name for name, shown in zip(mapping.classes, seen, strict=False) if shown),
+        repeats=dataset.repeat_factors(shows, config.rare),
         recipe=recipe,
         device=device,
         mapping=mapping,

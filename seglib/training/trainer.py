@@ -7,6 +7,7 @@ regularly a state from which training resumes to the same results.
 import contextlib
 import copy
 import csv
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ SAVE_INTERVAL_SECONDS = 60.0
 @dataclass(frozen=True, kw_only=True)
 class TrainOutputs:
     out: Path
+    trained_classes: tuple[str, ...] | None = None
+    """Recorded in the checkpoint; None: unknown."""
     keep_last: bool = False
     """Keep the last epoch's checkpoint instead of the best; rare classes can make validation mIoU noisy."""
     plot: bool = False
@@ -85,16 +88,16 @@ def train(
             )
             replicas.train(recipe.frozen, keep_statistics=recipe.keep_statistics)
             saved = time.monotonic()
-            for batch in batches:
-                loss = _train_on(batch, state, replicas, recipe, len(plan))
-                hooks.on_step(progress, len(plan), loss)
-                is_time_up = time.monotonic() > deadline
-                if is_time_up or time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
-                    checkpoint.save_state(outputs.out, recipe, state)
-                    saved = time.monotonic()
-                if is_time_up:
-                    return progress
-
+            with contextlib.closing(batches):
+                for batch in batches:
+                    loss = _train_on(batch, state, replicas, recipe, len(plan))
+                    hooks.on_step(progress, len(plan), loss)
+                    is_time_up = time.monotonic() > deadline
+                    if is_time_up or time.monotonic() - saved > SAVE_INTERVAL_SECONDS:
+                        checkpoint.save_state(outputs.out, recipe, state)
+                        saved = time.monotonic()
+                    if is_time_up:
+                        return progress
             counts = validate(state.ema_model, validation, training_set.mapping, recipe, device)
             hooks.on_epoch(_finish_epoch(state, recipe, outputs, len(plan), summarize_validation(counts)))
     return progress
@@ -147,6 +150,8 @@ def _finish_epoch(
         progress.best, progress.best_epoch = quality, progress.epoch
     if outputs.keep_last or progress.best_epoch == progress.epoch:
         extra_metadata = {"epoch": str(progress.epoch + 1), "validation_miou": f"{quality:.4f}"}
+        if outputs.trained_classes is not None:
+            extra_metadata["trained_classes"] = json.dumps(outputs.trained_classes)
         checkpoint.save_checkpoint(outputs.out, state.ema_model, recipe, extra_metadata, half=outputs.fp16)
     progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
     checkpoint.save_state(outputs.out, recipe, state)

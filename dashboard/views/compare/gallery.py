@@ -141,7 +141,10 @@ def _describe_suspects(selection: ComparisonSelection, page_order: ImageOrder) -
 
 
 def _class_legend(selection: ComparisonSelection, tiles: list[GalleryTile]) -> GalleryLegend:
-    return GalleryLegend.of_classes(class_colours(selection.runs[0].classes, selection.base.view.palette), tiles)
+    run = selection.runs[0]
+    return GalleryLegend.of_classes(
+        class_colours(run.classes, selection.base.view.palette), tiles, run.untrained_classes
+    )
 
 
 def _legend(tiles: list[GalleryTile]) -> GalleryLegend:

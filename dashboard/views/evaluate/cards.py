@@ -209,7 +209,7 @@ def classes(selection: EvaluationSelection) -> None:
         iou = figures.figures[f"iou:{name}"]
         lines.append(
             [
-                name,
+                name if name in figures.predicted else f"{name} · never predicted",
                 percent(figures.truth.get(name, 0.0)),
                 percent_with_interval(iou.value, iou.interval),
                 percent_with_interval(iou.mean, iou.mean_interval),

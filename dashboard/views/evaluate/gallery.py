@@ -194,7 +194,7 @@ def _legend(selection: EvaluationSelection, tiles: list[GalleryTile]) -> Gallery
         return GalleryLegend([(mistakes.LEGEND, DOUBT_COLOUR)])
     if layer == "difference":
         return GalleryLegend([(CATEGORY_NAMES[one.key], one.colour) for one in CATEGORIES if one.opacity])
-    return GalleryLegend.of_classes(_class_colours(selection), tiles)
+    return GalleryLegend.of_classes(_class_colours(selection), tiles, selection.main_run.untrained_classes)
 
 
 def _class_colours(selection: EvaluationSelection) -> dict[str, str]:

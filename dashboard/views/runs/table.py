@@ -74,6 +74,8 @@ def _row(context: _Context, run: Run) -> RunRow:
     store, job = context.store, newest_job(context.jobs, run.run)
     rows, state = _rows_and_state(context, run, job)
     notes = [state.note] if state.note else []
+    if run.untrained_classes:
+        notes.append(f"Its model was never trained on {', '.join(run.untrained_classes)}.")
     if not run.repeatable:
         notes.append(UNREPEATABLE)
     return RunRow(

@@ -66,7 +66,7 @@ def draw_gallery(scope: SimilarScope, tiles: Sequence[GalleryTile], positions: P
     names = classes_of(photo_queries.table(selection.source))
     gallery_component.gallery(
         tiles,
-        GalleryLegend.of_classes(theme.class_colours(names, view.palette), tiles),
+        GalleryLegend.of_classes(theme.class_colours(names, view.palette), tiles, selection.run.untrained_classes),
         GalleryLook(view.overlay, view.opacity, view.size),
         selection_bar.pick_state([tile.id for tile in tiles]),
         total=len(positions),

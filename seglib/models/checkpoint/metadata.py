@@ -46,6 +46,11 @@ def parse_class_names(value: object) -> tuple[str, ...]:
     return names
 
 
+def parse_trained_classes(about: dict[str, str]) -> tuple[str, ...] | None:
+    """`trained_classes`, those that the training showed; None if the file does not say. Raises `ValueError`."""
+    return parse_class_names(json.loads(about["trained_classes"])) if "trained_classes" in about else None
+
+
 def parse_rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]:
     """Validate a JSON list of three finite numbers. Raises `ValueError`."""
     red, green, blue = map(float, value if isinstance(value, list) else [])

@@ -160,6 +160,12 @@ def test_a_legend_begins_with_the_classes_that_cover_most_and_hides_the_absent()
     assert legend.more == [("dog", "#000003"), ("cow", "#000004")]
 
 
+def test_a_legend_marks_classes_that_the_model_was_never_trained_on():
+    colours = dict.fromkeys(("background", "cat", "boat"), "#000000")
+    legend = GalleryLegend.of_classes(colours, [tile_with(("cat", 0.2))], ("boat",))
+    assert [name for name, _ in (*legend.shown, *legend.more)] == ["cat", "boat (not trained)"]
+
+
 def test_a_legend_of_many_present_classes_shows_the_largest():
     names = [f"class {number}" for number in range(150)]
     tile = tile_with(*((name, (150 - number) / 20_000) for number, name in enumerate(names)))

@@ -121,6 +121,12 @@ def test_a_run_is_renamed_here_and_called_so_on_every_page(full):
     assert [row["title"] for row in table(app)] == ["fake_net"]
 
 
+def test_a_run_says_which_classes_its_model_was_never_trained_on(full):
+    store = Store(full)
+    store.write_run(replace(store.run(), untrained_classes=("boat", "train")))
+    assert table(opened("Runs"))[0]["note"] == "Its model was never trained on boat, train."
+
+
 def test_a_run_whose_model_cannot_be_identified_is_marked(full):
     assert table(opened("Runs"))[0]["note"] == ""
     store = Store(full)

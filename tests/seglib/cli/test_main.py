@@ -251,6 +251,27 @@ def test_models_lists_what_is_here(capsys):
     assert (sees["fcn_mobilenet_v2"], sees["fcn_resnet50"]) == ("short:320", "short:520")
 
 
+def test_models_says_what_a_file_was_trained_on_and_a_run_of_it_too(tmp_path, capsys):
+    torch.manual_seed(0)
+    file, state = tmp_path / "pets.safetensors", registry.get_model_builder("fcn_mobilenet_v2")(3).state_dict()
+    about = {"architecture": "fcn_mobilenet_v2", "classes": '["background", "cat", "yak"]', "resize": "96"}
+    save_file(state, file, about)
+    code, out, _ = call(capsys, "models", file)
+    assert (code, "does not say which of them" in out, "3 classes: background, cat, yak" in out) == (0, True, True)
+    save_file(state, file, about | {"trained_classes": '["background", "cat"]'})
+    assert "never trained on yak" in call(capsys, "models", file)[1]
+    row = json.loads(call(capsys, "models", file, "--json")[1])
+    assert (row["trained_classes"], row["untrained_classes"]) == (["background", "cat"], ["yak"])
+    arguments = ("run", SAMPLE, "--store", tmp_path / "s", "--weights", file, "--limit", 1, "--workers", 0)
+    assert "fcn_mobilenet_v2 was never trained on yak" in call(capsys, *arguments)[2]
+    assert Store(tmp_path / "s").run().untrained_classes == ("yak",)
+    assert "never trained on yak" in call(capsys, "status", "--store", tmp_path / "s")[1]
+    save_file(state, file, about | {"trained_classes": "7"})
+    code, _, err = call(capsys, "models", file)
+    assert (code, "has metadata that cannot be read" in err) == (1, True)
+    assert call(capsys, "models", tmp_path / "nothing.safetensors")[0] == 1
+
+
 def test_own_weights_name_their_model_themselves(tmp_path, capsys):
     torch.manual_seed(0)
     file = tmp_path / "pets.safetensors"

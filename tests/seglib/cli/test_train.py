@@ -183,6 +183,9 @@ def test_each_option_sets_its_field():
         "freeze": ("backbone.0", "backbone.1"),
         "patience": 2,
         "validation": 0.2,
+        "validation_list": Path("val.txt"),
+        "keep_statistics": True,
+        "rare": 0.05,
         "seed": 4,
         "split_seed": 5,
         "precision": "bf16",
@@ -201,6 +204,7 @@ def test_each_option_sets_its_field():
         "fcn_resnet101 --teacher-resize short:520 --soft-labels soft --soft 2 --resize 96 --epochs 3 --batch-size 4 "
         "--short-side 32-64 --net-side 320 --rate 0.5 --encoder-rate 0.25 --schedule constant --cooldown 1 --dice 0 "
         "--loss-stride 4 --freeze backbone.0,backbone.1 --patience 2 --validation 0.2 --seed 4 --split-seed 5 "
+        "--validation-list val.txt --keep-statistics --rare 0.05 "
         "--precision bf16 --keep last --weights-as fp32 --device cpu --workers 0 --parallel 3 --threads 1 "
         "--minutes 2.5 --plot"
     )

@@ -52,6 +52,26 @@ def test_a_mean_with_itself_is_itself(tmp_path):
         torch.testing.assert_close(weights_file.read_state_dict(out)[name], tensor)
 
 
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        ((["background"], ["cat"]), '["background", "cat"]'),
+        ((["cat"], ["cat"]), '["cat"]'),
+        ((["cat"], None), None),
+        ((None, ["cat"]), None),
+    ],
+)
+def test_a_mean_is_trained_on_what_any_of_its_parts_is(tmp_path, trained, expected):
+    files = [
+        made(
+            tmp_path / f"{index}.safetensors", 1, about=() if names is None else {"trained_classes": json.dumps(names)}
+        )
+        for index, names in enumerate(trained)
+    ]
+    average_checkpoints(files, PAIR, out := tmp_path / "mean.safetensors")
+    assert weights_file.read_metadata(out).get("trained_classes") == expected
+
+
 def test_whole_numbers_are_the_greatest_and_the_first_file_says_the_rest(tmp_path):
     a = made(tmp_path / "a.safetensors", 1, seen=7, half=False, about={"note": "mine"})
     b = made(tmp_path / "b.safetensors", 3, seen=40)

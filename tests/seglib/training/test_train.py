@@ -1,6 +1,7 @@
 """`seglib.train` from Python: a `TrainConfig` in, a checkpoint and a report out, with each refusal as one sentence."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -8,9 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 
 import seglib
 from seglib import TrainConfig
+from seglib.classes import VOC_CLASSES
 from seglib.data.resize import Resize
 from seglib.errors import DatasetError, SegError, UnknownName, UsageError, WeightsError
 from seglib.masks import png
@@ -81,6 +85,70 @@ def test_a_training_reports_what_it_wrote_and_prints_nothing(voc, tmp_path, capf
     assert (tmp_path / "made" / "pets.val.txt").read_text().split() == [sample.name for sample in plan.validation]
     assert seglib.load_model(out).classifier.out_channels == 3
     assert capfd.readouterr() == ("", "")
+
+
+VOC_SHOWN = ("background", "cat", "dog")
+
+
+def trained_classes(file) -> list[str] | None:
+    about = weights_file.read_metadata(file)
+    return json.loads(about["trained_classes"]) if "trained_classes" in about else None
+
+
+def test_a_checkpoint_says_which_of_its_classes_the_masks_showed(voc, tmp_path):
+    train(voc, tmp_path / "a.safetensors", classes=None)
+    spec = registry.find_model_spec(None, tmp_path / "a.safetensors")
+    assert spec.classes == VOC_CLASSES
+    assert spec.trained_classes == VOC_SHOWN
+    assert spec.untrained_classes == tuple(name for name in VOC_CLASSES if name not in VOC_SHOWN)
+    train(voc, tmp_path / "b.safetensors")
+    assert registry.find_model_spec(None, tmp_path / "b.safetensors").untrained_classes == ()
+
+
+def test_what_a_model_was_trained_on_before_counts_when_it_is_trained_on(voc, tmp_path):
+    """Masks 08 are of cats, 12 of dogs; the second training shows dogs alone."""
+    train(voc, tmp_path / "a.safetensors", classes=None)
+    for file in sorted((voc / "SegmentationClass").iterdir())[::2]:
+        file.unlink()
+    train(voc, tmp_path / "b.safetensors", classes=None)
+    assert trained_classes(tmp_path / "b.safetensors") == ["background", "dog"]
+    train(voc, tmp_path / "c.safetensors", classes=None, start=tmp_path / "a.safetensors")
+    assert trained_classes(tmp_path / "c.safetensors") == list(VOC_SHOWN)
+    nameless = tmp_path / "nameless.pth"
+    torch.save(seglib.load_model(tmp_path / "a.safetensors").state_dict(), nameless)
+    about = {"architecture": "tiny", "classes": json.dumps(VOC_CLASSES), "resize": "64"}
+    save_file(torch.load(nameless, weights_only=True), nameless.with_suffix(".safetensors"), about)
+    train(voc, tmp_path / "d.safetensors", classes=None, start=nameless.with_suffix(".safetensors"))
+    assert trained_classes(tmp_path / "d.safetensors") is None
+    assert registry.find_model_spec(None, tmp_path / "d.safetensors").untrained_classes == ()
+
+
+def test_a_teachers_classes_are_trained_too(voc, tmp_path):
+    train(voc, tmp_path / "teacher.safetensors", classes=None)
+    for file in sorted((voc / "SegmentationClass").iterdir())[::2]:
+        file.unlink()
+    train(voc, tmp_path / "a.safetensors", classes=None, teacher=tmp_path / "teacher.safetensors")
+    assert trained_classes(tmp_path / "a.safetensors") == list(VOC_SHOWN)
+
+
+def test_photos_of_rare_classes_are_drawn_more_often(voc, tmp_path):
+    for file in sorted((voc / "SegmentationClass").iterdir())[2::2]:
+        Image.fromarray(np.zeros((40, 48), np.uint8)).save(file)
+    plans = []
+    seglib.train(configure(voc, tmp_path / "a.safetensors", rare=0.6), on_start=plans.append)
+    (plan,) = plans
+    assert plan.recipe.rare == 0.6
+    assert len(plan.repeats) == len(plan.training)
+    assert max(plan.repeats) > min(plan.repeats) == 1
+
+
+def test_a_list_says_what_is_held_out(voc, tmp_path):
+    (tmp_path / "val.txt").write_text("03\n07.png\n")
+    plans = []
+    config = configure(voc, tmp_path / "a.safetensors", validation_list=tmp_path / "val.txt")
+    seglib.train(config, on_start=plans.append)
+    assert [sample.name for sample in plans[0].validation] == ["03.png", "07.png"]
+    assert plans[0].recipe.validation == pytest.approx(2 / 12)
 
 
 def test_the_last_epoch_is_kept_on_demand(voc, tmp_path):
@@ -220,6 +288,18 @@ def test_a_teachers_soft_labels_are_computed_once_and_reused(voc, tmp_path):
     assert stored_recipe(out)["soft"] == 2.0
     train(voc, tmp_path / "second.safetensors", soft_labels=tmp_path / "pupil.soft")
     assert stored_recipe(tmp_path / "second.safetensors")["soft"] == 1.0
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_soft_labels_that_are_missing_are_a_sentence_whoever_loads_them(voc, tmp_path, workers):
+    teacher = train(voc, tmp_path / "teacher.safetensors").checkpoint
+    soft = tmp_path / "soft"
+    train(voc, tmp_path / "a.safetensors", teacher=teacher, soft_labels=soft)
+    for file in soft.glob("*/*.npy"):
+        file.unlink()
+    with pytest.raises(DatasetError) as caught:
+        train(voc, tmp_path / "b.safetensors", soft_labels=soft, workers=workers)
+    assert re.fullmatch(r"There are no soft labels of '\d\d.png' in 'soft': add the `teacher`\.", str(caught.value))
 
 
 def test_time_that_is_spent_pauses_and_the_same_call_continues(voc, tmp_path):
