@@ -160,6 +160,7 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
         models=tuple(map(resolve_model, arguments.models)),
         host_names=(*loopback_names, *(name.lower() for name in arguments.allow_host)),
         base_path=arguments.base_path,
+        picks_file=ServerSettings.read().picks_file,
         local_only=arguments.host in LOOPBACK_NAMES and not (arguments.allow_host or arguments.base_path),
     )
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+from seglib.store.shown.server import PICKS_VARIABLE
+
 ROOT = Path(__file__).resolve().parents[1]
 """Parent folder of the packages; in a checkout it also holds `dataset/`."""
 
@@ -55,6 +57,8 @@ class ServerSettings:
     """Host names that the server answers to; empty accepts any."""
     base_path: str = ""
     """Base path of a reverse proxy, such as `/photos`; empty at the root."""
+    picks_file: Path | None = None
+    """Where the ids of picked photos are kept for the program that has started this dashboard (`Store.show`)."""
     local_only: bool = False
     """Whether only this machine can reach the server, so that a page may take a path."""
 
@@ -67,7 +71,7 @@ class ServerSettings:
     def read(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
         environment = os.environ if environment is None else environment
         names = environment.get(_NAMES, " ".join(LOOPBACK_NAMES))  # set to nothing, any name is accepted
-        others = (environment.get(name, "") for name in (_STORE, _DATA, _NAMED, _MODELS, _BASE, _LOCAL))
+        others = (environment.get(name, "") for name in (_STORE, _DATA, _NAMED, _MODELS, _BASE, _LOCAL, PICKS_VARIABLE))
         settings = _parse((names, *others))
         return settings if settings.photo_folders else replace(settings, photo_folders=(default_folder(),))
 
@@ -81,13 +85,14 @@ class ServerSettings:
             _NAMES: " ".join(self.host_names),
             _BASE: self.base_path,
             _LOCAL: "1" if self.local_only else "",
+            PICKS_VARIABLE: str(self.picks_file or ""),
         }
 
 
 @lru_cache(maxsize=8)
 def _parse(values: tuple[str, ...]) -> ServerSettings:
     """Read the values of the environment variables, "" where unset; a page asks for its settings a hundred times."""
-    names, store, data, named, models, base, local = values
+    names, store, data, named, models, base, local, picks = values
     folders = _decode_folders(data)
     return ServerSettings(
         store=Path(store or DEFAULT_STORE),
@@ -96,6 +101,7 @@ def _parse(values: tuple[str, ...]) -> ServerSettings:
         models=tuple(json.loads(models or "[]")),
         host_names=tuple(names.split()),
         base_path=base,
+        picks_file=Path(picks) if picks else None,
         local_only=local == "1",
     )
 

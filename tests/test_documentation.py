@@ -46,8 +46,12 @@ def test_the_examples_run(page, folder, monkeypatch):
     names: dict[str, object] = {}
     blocks = list(read_blocks(page))
     assert blocks
-    for block in blocks:
-        run(block, names)
+    try:
+        for block in blocks:
+            run(block, names)
+    finally:
+        if "dashboard" in names:
+            names["dashboard"].stop()
     assert 0 < len(names["table"]) <= 13
     assert isinstance(names["run"], seglib.RunReport)
     assert names["other"].model == "unet_mobilenet_v2"

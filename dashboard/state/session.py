@@ -20,6 +20,7 @@ from dashboard.state.selection_words import SelectionWords
 from dashboard.state.shown_store import choose_store, has_demo, has_run
 from dashboard.state.view import FIRST_PAGES, View, decode, query_params
 from seglib.query.filters import Filters
+from seglib.store.shown.server import write_picks
 from seglib.store.tags import TagAction
 
 _VIEW, _URL, _PAGE, _TOUCHED, _NOTES, _TARGET = "_view", "_url", "_page", "_touched", "_notes", "_target"
@@ -237,8 +238,13 @@ def picks() -> Picks:
 
 
 def set_picks(new: Picks, *, message: int | None = None) -> None:
-    """Replace the picked photos; call from a callback. `message`: number of the browser's message, if it sent them."""
+    """Replace the picked photos; call from a callback. `message`: number of the browser's message, if it sent them.
+
+    A dashboard that `Store.show` has started keeps them for `Store.selection`, too.
+    """
     st.session_state[_PICKS] = new
+    if file := ServerSettings.read().picks_file:
+        write_picks(file, new.ids)
     if message is not None:
         st.session_state[_MESSAGE] = message
 

@@ -53,12 +53,13 @@ from seglib.store.schemas import (
     to_areas,
     to_frame,
 )
+from seglib.store.shown.in_browser import ShownInBrowser
 
 _ID_SUFFIXES = (b"", *(b"\0%d" % number for number in range(1, 1000)))
 """Appended to a folder's path for another id where the dataset that had this folder first has moved elsewhere."""
 
 
-class Store(StoreLayout):
+class Store(StoreLayout, ShownInBrowser):
     """A folder with all results. `Store(path)` opens it; `Store.create(path)` creates it first if it does not exist."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

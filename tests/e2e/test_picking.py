@@ -151,3 +151,22 @@ def test_everything_by_keyboard_alone(start, browser, many):
     page.locator(".st-key-picks", has_text="Undo").wait_for(state="detached")
     assert present(many) == {}
     assert page.faults == []
+
+
+def test_what_is_picked_is_read_back_from_python(browser, many):
+    """The dashboard that `Store.show` starts, and the photos that a person picks in it."""
+    store = Store(many)
+    shown = store.show(open_browser=False)
+    try:
+        page = opened(browser, f"{shown.address}/explore")
+        names = tile_names(page)
+        checks = page.get_by_role("checkbox", name=re.compile("^Select cats"))
+        checks.nth(2).click()
+        checks.nth(0).click()
+        bar(page, "2 photos selected")
+        assert store.selection()["path"].tolist() == [names[2], names[0]]
+        page.get_by_role("button", name="Clear").click()
+        page.locator(".st-key-picks").wait_for(state="detached")
+        assert store.selection().empty
+    finally:
+        shown.stop()
