@@ -22,7 +22,7 @@ from typing import Any
 
 from dashboard.offers.models import resolve_model
 from dashboard.report import command as report_command
-from dashboard.settings import DEFAULT_STORE, LOOPBACK_NAMES, ROOT, SAMPLE, ServerSettings, default_folder
+from dashboard.settings import DEFAULT_STORE, LOG_LEVELS, LOOPBACK_NAMES, ROOT, SAMPLE, ServerSettings, default_folder
 from dashboard.state.shown_store import has_run
 from seglib.data.buckets.address import looks_like_address
 from seglib.data.scan import STORE_MARKER, scan
@@ -125,6 +125,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="path below which a reverse proxy shows the dashboard, such as /photos (default: none)",
     )
+    top.add_argument(
+        "--log-level",
+        choices=LOG_LEVELS,
+        default="warning",
+        help="what is logged on standard error: faults (error), also refused and unknown addresses (warning, the "
+        "default), every request (info), also checks of /_stcore/health (debug)",
+    )
     return top
 
 
@@ -160,6 +167,7 @@ def _settings(arguments: argparse.Namespace) -> ServerSettings:
         models=tuple(map(resolve_model, arguments.models)),
         host_names=(*loopback_names, *(name.lower() for name in arguments.allow_host)),
         base_path=arguments.base_path,
+        log_level=arguments.log_level,
         picks_file=ServerSettings.read().picks_file,
         local_only=arguments.host in LOOPBACK_NAMES and not (arguments.allow_host or arguments.base_path),
     )

@@ -19,9 +19,10 @@ from starlette.routing import Route  # noqa: E402
 
 from dashboard import lifespan  # noqa: E402
 from dashboard.components import plotlyjs  # noqa: E402
-from dashboard.server import host_guard, live_route, media_routes, streamlit_options  # noqa: E402
+from dashboard.server import live_route, media_routes, streamlit_options  # noqa: E402
 from dashboard.server.assets import component_scripts, streamlit_assets  # noqa: E402
 from dashboard.server.maps.routes import routes as map_routes  # noqa: E402
+from dashboard.server.middleware import host_guard, request_log  # noqa: E402
 
 
 def redirect_home(request: Request) -> RedirectResponse:
@@ -39,6 +40,7 @@ app = st.App(
     routes=[Route("/overview", redirect_home)],
     lifespan=lifespan.lifespan,
     middleware=[
+        Middleware(request_log.RequestLogMiddleware),
         Middleware(host_guard.HostGuardMiddleware, routes=OWN_ROUTES),
         Middleware(streamlit_assets.AssetMiddleware),
         Middleware(streamlit_assets.PreloadMiddleware),

@@ -23,6 +23,8 @@ _PACKAGED_SAMPLE = Path(__file__).with_name("sample")
 SAMPLE = _PACKAGED_SAMPLE if _PACKAGED_SAMPLE.is_dir() else ROOT / "dataset" / "sample"
 """The sample photos, which the demo shows; in a wheel they are in this package (setup.py)."""
 
+LOG_LEVELS = ("error", "warning", "info", "debug")
+
 DEMO_FOLDER = "demo"
 """Folder of a store for the store of the demo."""
 
@@ -36,6 +38,7 @@ _MODELS = "SEGLIB_DASHBOARD_MODELS"
 _NAMES = "SEGLIB_DASHBOARD_NAMES"
 _BASE = "SEGLIB_DASHBOARD_BASE"
 _LOCAL = "SEGLIB_DASHBOARD_LOCAL"
+_LOG = "SEGLIB_DASHBOARD_LOG"
 
 LARGE_RUN_VARIABLE = "SEGLIB_LARGE_RUN"
 """The environment variable that says from how many images on a run is not read into memory."""
@@ -59,6 +62,8 @@ class ServerSettings:
     """Base path of a reverse proxy, such as `/photos`; empty at the root."""
     picks_file: Path | None = None
     """Where the ids of picked photos are kept for the program that has started this dashboard (`Store.show`)."""
+    log_level: str = "warning"
+    """One of `LOG_LEVELS`: the least level of requests that are logged."""
     local_only: bool = False
     """Whether only this machine can reach the server, so that a page may take a path."""
 
@@ -71,8 +76,8 @@ class ServerSettings:
     def read(cls, environment: Mapping[str, str] | None = None) -> "ServerSettings":
         environment = os.environ if environment is None else environment
         names = environment.get(_NAMES, " ".join(LOOPBACK_NAMES))  # set to nothing, any name is accepted
-        others = (environment.get(name, "") for name in (_STORE, _DATA, _NAMED, _MODELS, _BASE, _LOCAL, PICKS_VARIABLE))
-        settings = _parse((names, *others))
+        rest = (_STORE, _DATA, _NAMED, _MODELS, _BASE, _LOCAL, PICKS_VARIABLE, _LOG)
+        settings = _parse((names, *(environment.get(name, "") for name in rest)))
         return settings if settings.photo_folders else replace(settings, photo_folders=(default_folder(),))
 
     def to_environment(self) -> dict[str, str]:
@@ -85,6 +90,7 @@ class ServerSettings:
             _NAMES: " ".join(self.host_names),
             _BASE: self.base_path,
             _LOCAL: "1" if self.local_only else "",
+            _LOG: self.log_level,
             PICKS_VARIABLE: str(self.picks_file or ""),
         }
 
@@ -92,7 +98,7 @@ class ServerSettings:
 @lru_cache(maxsize=8)
 def _parse(values: tuple[str, ...]) -> ServerSettings:
     """Read the values of the environment variables, "" where unset; a page asks for its settings a hundred times."""
-    names, store, data, named, models, base, local, picks = values
+    names, store, data, named, models, base, local, picks, log = values
     folders = _decode_folders(data)
     return ServerSettings(
         store=Path(store or DEFAULT_STORE),
@@ -101,6 +107,7 @@ def _parse(values: tuple[str, ...]) -> ServerSettings:
         models=tuple(json.loads(models or "[]")),
         host_names=tuple(names.split()),
         base_path=base,
+        log_level=log or "warning",
         picks_file=Path(picks) if picks else None,
         local_only=local == "1",
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seglib.pipeline.report import RunReport
     from seglib.pipeline.run import run
     from seglib.pipeline.session import RunOptions
+    from seglib.progress import ProgressBar
     from seglib.query.filters import Filters, select
     from seglib.query.statistics import class_distribution, co_occurrence, folder_vs_animal, folder_vs_content
     from seglib.store.own_columns.adding import ColumnsReport, add_columns
@@ -40,6 +41,7 @@ __all__ = [
     "Evaluation",
     "Filters",
     "ModelSpec",
+    "ProgressBar",
     "Resize",
     "RunOptions",
     "RunReport",
@@ -69,6 +71,7 @@ _MODULES = {
     **dict.fromkeys(
         ("class_distribution", "co_occurrence", "folder_vs_animal", "folder_vs_content"), "query.statistics"
     ),
+    "ProgressBar": "progress",
     "RunOptions": "pipeline.session",
     "RunReport": "pipeline.report",
     **dict.fromkeys(("find_model", "load_model"), "adapters.lookup"),

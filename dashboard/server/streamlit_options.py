@@ -4,6 +4,7 @@ one in a checkout does, and no `.streamlit/config.toml` of the folder or the use
 
 from collections.abc import Mapping
 
+from dashboard.server.middleware.request_log import FORMAT
 from dashboard.settings import ServerSettings
 
 MAX_UPLOAD_MB = 500
@@ -41,6 +42,7 @@ OPTIONS: Mapping[str, Option] = {
     "browser.gatherUsageStats": False,
     "client.showErrorDetails": "none",  # the terminal has the traceback; a page shows a sentence
     "client.toolbarMode": "minimal",  # no Deploy button
+    "logger.messageFormat": FORMAT,
     "global.developmentMode": False,  # which Streamlit turns on where it is not installed in site-packages
     # A widget is set from the visitor's view before it is drawn; st.pagination would warn of that each time.
     "global.disableWidgetStateDuplicationWarning": True,
@@ -65,6 +67,7 @@ def for_server(settings: ServerSettings, host: str, port: int) -> dict[str, Opti
     """All options of the server that the launcher starts."""
     return {
         **OPTIONS,
+        "logger.level": settings.log_level,
         "server.address": host,
         "server.port": port,
         "server.baseUrlPath": settings.base_path.strip("/"),

@@ -102,40 +102,6 @@ def check_failure_rate(failed: int, total: int, allowed: float) -> None:
         )
 
 
-class ProgressBar:
-    """Progress bar on stderr with rate and remaining time; silent if stderr is not a terminal.
-
-    `unit`: what is counted, if not photos.
-    """
-
-    def __init__(self, unit: str = "photos") -> None:
-        self._bar: Any = None
-        self._unit = unit
-
-    def show(self, progress: Any) -> None:
-        if self._bar is None:  # reused items count as done but not towards the rate
-            from tqdm import tqdm
-
-            self._bar = tqdm(
-                desc=progress.title,
-                total=progress.total,
-                initial=progress.done,
-                unit=f" {self._unit}",
-                disable=None,
-                dynamic_ncols=True,
-            )
-        self._bar.update(progress.done - self._bar.n)
-        if progress.failed:
-            self._bar.set_postfix(failed=progress.failed, refresh=False)
-
-    def __enter__(self) -> "ProgressBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
 def read_lines(file: Path | None) -> tuple[str, ...] | None:
     return None if file is None else read_text_lines(file)
 

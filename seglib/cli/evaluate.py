@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
-    ProgressBar,
     add_failure_rate_option,
     add_json_option,
     add_mask_options,
@@ -31,6 +30,7 @@ from seglib.cli.common import (
 from seglib.cli.models import print_costs
 from seglib.cli.selection.where import add_where_options, read_selection
 from seglib.errors import TooManyFailures, UsageError
+from seglib.progress import ProgressBar
 
 if TYPE_CHECKING:
     from seglib.evaluation.comparison import Comparison
@@ -114,7 +114,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             names=read_lines(arguments.list),
             dataset=arguments.dataset,
             calibration=arguments.calibration,
-            on_progress=bar.show,
+            on_progress=bar,
         )
     print_failures(report.left_out.values())
     if report.failed:
@@ -257,7 +257,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     filters, _ = read_selection(arguments, store)
     _check_slice_options(arguments, store, arguments.runs[:1])
     with ProgressBar() as bar:
-        report = comparison.update_counts(store, arguments.runs, on_progress=bar.show)
+        report = comparison.update_counts(store, arguments.runs, on_progress=bar)
     if report.failed:
         print_message(
             f"{len(report.failed)} photos cannot be compared: a mask is missing or damaged; run again with --verify."

@@ -8,7 +8,6 @@ from typing import Any
 from seglib.adapters import lookup
 from seglib.annotations.class_names import read_label_map
 from seglib.cli.common import (
-    ProgressBar,
     add_failure_rate_option,
     add_gps_option,
     add_json_option,
@@ -32,6 +31,7 @@ from seglib.data.photo_root import is_gone, parse_root
 from seglib.data.scan import Part
 from seglib.errors import TooManyFailures, UsageError
 from seglib.models.registry import DEFAULT_MODEL
+from seglib.progress import ProgressBar
 
 
 def add(commands: Any) -> None:
@@ -166,7 +166,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 precision=arguments.precision,
                 title=arguments.title,
                 options=options,
-                on_progress=bar.show,
+                on_progress=bar,
                 on_note=print_message,
             )
         if arguments.json:
@@ -262,8 +262,8 @@ def _import(arguments: argparse.Namespace) -> int:
             photos=arguments.photos,
             confidence=arguments.confidence,
             gps=arguments.gps,
-            on_photo=photo_bar.show,
-            on_progress=bar.show,
+            on_photo=photo_bar,
+            on_progress=bar,
             on_note=print_message,
         )
     for note in report.notes:

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
-    ProgressBar,
     add_json_option,
     add_store_option,
     escape_for_terminal,
@@ -18,6 +17,7 @@ from seglib.cli.common import (
 )
 from seglib.cli.selection.where import add_where_options, explain_nothing_found, read_selection
 from seglib.errors import UsageError
+from seglib.progress import ProgressBar
 
 if TYPE_CHECKING:
     from seglib.maintenance.status import DatasetDrift, StoreStatus
@@ -209,7 +209,7 @@ def _pack(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     runs = None if arguments.run is None else [store.run(name) for name in arguments.run]
     with ProgressBar("pictures") as bar:
-        packed = compact.pack_pictures(store, runs, on_progress=bar.show)
+        packed = compact.pack_pictures(store, runs, on_progress=bar)
     if arguments.json:
         print_json({"packed": packed})
     else:

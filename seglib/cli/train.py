@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
-    ProgressBar,
     format_percent,
     name_options,
     new_command,
@@ -26,6 +25,7 @@ from seglib.cli.common import (
     print_failures,
     print_message,
 )
+from seglib.progress import ProgressBar
 from seglib.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _train(arguments: argparse.Namespace) -> int:
             teacher.close()
             _print_plan(plan)
 
-        report = train(config, on_teacher=teacher_bar.show, on_start=start, on_step=bar.step, on_epoch=bar.epoch)
+        report = train(config, on_teacher=teacher_bar, on_start=start, on_step=bar.step, on_epoch=bar.epoch)
     if report.kept_epoch is not None:
         miou = format_percent(report.measures["miou"])
         print(f"{report.checkpoint}: mIoU {miou} of validation, epoch {report.kept_epoch}")

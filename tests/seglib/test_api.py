@@ -71,7 +71,7 @@ def test_the_public_names_are_these():
     }
     assert set(seglib.__all__) - set(FUNCTIONS) == {
         *("Store", "RunOptions", "RunReport", "Comparison", "Evaluation", "MODELS", "ModelSpec", "Resize", "Filters"),
-        *("TrainConfig", "TrainReport", "SegError", "ColumnsReport"),
+        *("TrainConfig", "TrainReport", "SegError", "ColumnsReport", "ProgressBar"),
     }
 
 

@@ -5,7 +5,6 @@ import dataclasses
 from typing import Any
 
 from seglib.cli.common import (
-    ProgressBar,
     add_gps_option,
     add_json_option,
     add_store_option,
@@ -14,6 +13,7 @@ from seglib.cli.common import (
     print_json,
     print_message,
 )
+from seglib.progress import ProgressBar
 
 
 def add_measure(actions: Any) -> None:
@@ -40,9 +40,7 @@ def _measure(arguments: argparse.Namespace) -> int:
     from seglib.store.store import Store
 
     with ProgressBar() as bar:
-        report = measure_photos(
-            Store(arguments.store), gps=arguments.gps, workers=arguments.workers, on_progress=bar.show
-        )
+        report = measure_photos(Store(arguments.store), gps=arguments.gps, workers=arguments.workers, on_progress=bar)
     if arguments.json:
         print_json(dataclasses.asdict(report))
     else:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seglib.cli.common import (
-    ProgressBar,
     add_failure_rate_option,
     add_json_option,
     add_mask_options,
@@ -25,6 +24,7 @@ from seglib.cli.common import (
 )
 from seglib.cli.selection.where import add_where_options, explain_nothing_found, read_selection
 from seglib.errors import UsageError
+from seglib.progress import ProgressBar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def _list_wrong_truths(arguments: argparse.Namespace, store: "Store") -> int:
             names=read_lines(arguments.list),
             dataset=arguments.dataset,
             label_quality=not arguments.agreement,
-            on_progress=bar.show,
+            on_progress=bar,
         )
     print_failures(report.left_out.values())
     if report.failed:
@@ -182,10 +182,10 @@ def _list_suspects(arguments: argparse.Namespace, store: "Store") -> int:
 
     first, *others = [store.run(name) for name in dict.fromkeys(arguments.run or [store.runs()[-1].run])]
     with ProgressBar() as bar:
-        failed = suspects.update_oddities(store, first, on_progress=bar.show)
+        failed = suspects.update_oddities(store, first, on_progress=bar)
     if others:
         with ProgressBar() as bar:
-            comparison.update_counts(store, [first.run, *(run.run for run in others)], on_progress=bar.show)
+            comparison.update_counts(store, [first.run, *(run.run for run in others)], on_progress=bar)
     if failed:
         print_message(f"{len(failed)} masks cannot be read; run again with --verify.")
     table = select(read_table(store, [first.run], arguments.filters), arguments.filters)

@@ -4,7 +4,8 @@ import argparse
 import dataclasses
 from typing import Any
 
-from seglib.cli.common import ProgressBar, add_json_option, add_store_option, new_command, print_json
+from seglib.cli.common import add_json_option, add_store_option, new_command, print_json
+from seglib.progress import ProgressBar
 
 
 def add(commands: Any) -> None:
@@ -29,7 +30,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     store = Store(arguments.store)
     for run in [store.run(name) for name in arguments.run or [None]]:
         with ProgressBar() as bar:
-            report = prepare(store, run, bar.show)
+            report = prepare(store, run, bar)
         if arguments.json:
             print_json(dataclasses.asdict(report))
         else:

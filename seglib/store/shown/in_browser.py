@@ -79,7 +79,7 @@ class ShownInBrowser:
         """
         shown = _started.get(self.path.resolve())
         if shown is None:
-            raise UsageError("No dashboard of this store was started here: call `show` first, and pick photos in it.")
+            raise UsageError("No dashboard of this store was started here: call show(), and pick photos in it.")
         ids = shown.picked_ids()
         files = self.present_files(self.datasets()).select(_COLUMNS)
         rank = pc.index_in(files["image_id"].cast(pa.string()), value_set=ids)

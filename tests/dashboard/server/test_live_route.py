@@ -12,8 +12,9 @@ from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from dashboard.server import host_guard, live_route
+from dashboard.server import live_route
 from dashboard.server.live_route import LiveView
+from dashboard.server.middleware import host_guard
 from dashboard.settings import ServerSettings
 from seglib.errors import BadImage, SegError
 

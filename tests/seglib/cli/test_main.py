@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from seglib.cli import main
-from seglib.cli.common import ProgressBar, escape_for_terminal
+from seglib.cli.common import escape_for_terminal
 from seglib.evaluation import latency
 from seglib.models import registry
 from seglib.models.registry import MODELS
+from seglib.progress import ProgressBar
 from seglib.store.store import Store
 from tests.conftest import ROOT, SAMPLE
 
@@ -374,8 +375,8 @@ def test_progress_shows_speed_and_time_left_on_a_terminal(monkeypatch):
     from seglib.pipeline.session import RunProgress
 
     with ProgressBar() as bar:
-        bar.show(RunProgress(total=10, run="net-224", precision="bf16", reused=4))
-        bar.show(RunProgress(total=10, reused=4, computed=5, failed=1))
+        bar(RunProgress(total=10, run="net-224", precision="bf16", reused=4))
+        bar(RunProgress(total=10, run="net-224", precision="bf16", reused=4, computed=5, failed=1))
     shown = terminal.getvalue()
     assert "net-224 bf16" in shown
     assert "10/10" in shown

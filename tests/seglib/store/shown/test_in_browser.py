@@ -86,7 +86,7 @@ def test_what_is_picked_is_read_back_in_order_with_every_file_of_a_photo(store, 
 
 
 def test_without_a_dashboard_nothing_can_be_picked(store):
-    with pytest.raises(UsageError, match="call `show` first"):
+    with pytest.raises(UsageError, match=r"call show\(\), and pick"):
         store.selection()
 
 

@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from dashboard.components import plotlyjs
-from dashboard.server import host_guard, media_urls
+from dashboard.server import media_urls
+from dashboard.server.middleware import host_guard
 from dashboard.settings import LOOPBACK_NAMES, ServerSettings
 from seglib.store.layout import StoreLayout
 
