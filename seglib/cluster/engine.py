@@ -4,8 +4,9 @@
         worker.stream(photos, keep)
 
 A row of the dataset is a task of some photos, and a pool of actors computes them, each with the model and decoding
-processes of its own. Ray Data holds tasks back while results wait, and gives those of a lost actor or node to another:
-a photo may be computed twice, and is kept once.
+processes of its own. Where GPUs compute, a pool of actors on the CPUs of all nodes decodes before. Ray Data holds tasks
+back while results wait, and gives those of a lost actor or node to another: a photo may be computed twice, and is kept
+once.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from typing import Any
 from seglib.cluster import attempts, connection, nodes
 from seglib.cluster.connection import say_shortly
 from seglib.cluster.nodes import Node, NodeFacts
-from seglib.cluster.photo_computer import Answer, PhotoComputer, assign
+from seglib.cluster.photo_computer import Answer, PhotoComputer, PhotoDecoder, assign
 from seglib.compute.task import Job, Photo
 from seglib.compute.worker import Keep
 from seglib.data.photo_root import PhotoRoot
@@ -34,16 +35,17 @@ PHOTOS_PER_TASK = 32
 PHOTOS_PER_DATASET = 200_000
 """The tasks of one dataset are all in memory at the same time, and each dataset starts actors of its own."""
 
-_MOST_CPUS_OF_GPU = 8
-
 
 @dataclass(frozen=True)
 class ActorResources:
     cpus: int
-    """Also the number of decoding processes."""
+    """Of each actor that decodes; also the number of its decoding processes."""
     gpus: int
+    """Of each actor that computes."""
     fitting: int
-    """Number of actors that can run on the nodes at the same time."""
+    """Number of actors that can compute at the same time."""
+    decoders: int = 0
+    """Number of actors that only decode; 0: those that compute decode, too."""
 
 
 @contextlib.contextmanager
@@ -70,18 +72,21 @@ def connect(
 
 
 def plan_actors(found: Sequence[Node], device: str, workers: int | None) -> ActorResources:
-    """One GPU for each actor, or else one CPU, unless it is said how many decoding processes an actor has."""
-    gpus = int(device == "cuda")
-    if workers is not None:
-        cpus = workers
-    elif gpus:
-        cpus = max(1, min(_MOST_CPUS_OF_GPU, *(node.cpus // node.gpus for node in found)))
+    """An actor for each GPU, and others that decode on the CPUs; or actors that do both on a CPU each.
+
+    `workers` is the number of CPUs, and of decoding processes, of an actor that decodes. One CPU is left to each GPU.
+    """
+    cpus = workers or 1
+    if device == "cuda":
+        decoders = sum(max(0, node.cpus - node.gpus) // cpus for node in found)
+        actors = ActorResources(cpus, 1, sum(node.gpus for node in found), decoders)
+        if not decoders:  # no CPU to spare
+            actors = ActorResources(1, 1, sum(min(node.cpus, node.gpus) for node in found))
     else:
-        cpus = 1
-    fitting = sum(min(node.cpus // cpus, node.gpus) if gpus else node.cpus // cpus for node in found)
-    if not fitting:
+        actors = ActorResources(cpus, 0, sum(node.cpus // cpus for node in found))
+    if not actors.fitting:
         raise UsageError(f"No node of the cluster has the {cpus} CPUs that `workers` asks for: take fewer.")
-    return ActorResources(cpus, gpus, fitting)
+    return actors
 
 
 class RayEngine:
@@ -94,7 +99,7 @@ class RayEngine:
         return self._device
 
     def fastest_precision(self, device: str) -> str:
-        return nodes.fastest_precision(self._facts)
+        return nodes.fastest_precision(self._facts, self._device)
 
     @contextlib.contextmanager
     def start_worker(
@@ -147,16 +152,32 @@ class RayPool:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-        actors = min(self._resources.fitting, len(tasks))
-        return data.from_items(tasks, override_num_blocks=len(tasks)).map_batches(
+        resources, decodes_before = self._resources, self._resources.decoders > 0
+
+        def pool(actors: int) -> Any:
+            return data.ActorPoolStrategy(
+                min_size=1,
+                max_size=len(tasks),
+                initial_size=min(actors, len(tasks)),
+                max_tasks_in_flight_per_actor=2,
+            )
+
+        dataset: Any = data.from_items(tasks, override_num_blocks=len(tasks))
+        if decodes_before:
+            dataset = dataset.map_batches(
+                PhotoDecoder,
+                fn_constructor_args=(assignment,),
+                batch_size=None,
+                num_cpus=resources.cpus,
+                compute=pool(resources.decoders),
+            )
+        return dataset.map_batches(
             PhotoComputer,
-            fn_constructor_args=(assignment, attempts.start(self._ray)),
+            fn_constructor_args=(assignment, attempts.start(self._ray), decodes_before),
             batch_size=None,
-            num_cpus=self._resources.cpus,
-            num_gpus=self._resources.gpus,
-            compute=data.ActorPoolStrategy(
-                min_size=1, max_size=len(tasks), initial_size=actors, max_tasks_in_flight_per_actor=2
-            ),
+            num_cpus=0 if decodes_before else resources.cpus,  # else decoders might leave it no CPU
+            num_gpus=resources.gpus,
+            compute=pool(resources.fitting),
         )
 
     def _note_first(self, answer: Answer) -> None:

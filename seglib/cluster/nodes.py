@@ -35,8 +35,10 @@ class NodeFacts:
     """Of the libraries that may affect a mask."""
     photo: str
     """What `look_at` says of a photo there."""
+    device: str
+    """What computes there, as far as it was asked; CPUs beside GPUs only decode."""
     cuda: bool
-    """False also if nobody asked."""
+    """Whether torch can use a GPU there; False also if nobody asked."""
     fastest: str
     """The faster precision on the device."""
 
@@ -45,7 +47,7 @@ def read_facts(device: str, root: PhotoRoot, record: Record) -> NodeFacts:
     """The facts of the node on which this is called, for workers on this device: `cpu` or `cuda`."""
     cuda = device == "cuda" and config.resolve_device("auto") == "cuda"
     fastest = config.fastest_precision(device) if cuda or device == "cpu" else "fp32"
-    return NodeFacts(program_digest(), config.library_versions(), look_at(root, record), cuda, fastest)
+    return NodeFacts(program_digest(), config.library_versions(), look_at(root, record), device, cuda, fastest)
 
 
 def look_at(root: PhotoRoot, record: Record) -> str:
@@ -71,7 +73,7 @@ def program_digest() -> str:
 
 
 def find_nodes(ray: Any, device: str) -> tuple[str, list[Node]]:
-    """The device, where `auto` is `cuda` if any node has a GPU, and the nodes that have it. Raises `SegError`."""
+    """The device, where `auto` is `cuda` if any node has a GPU, and the nodes with CPUs. Raises `SegError`."""
     alive = [
         Node(
             one["NodeID"],
@@ -88,9 +90,7 @@ def find_nodes(ray: Any, device: str) -> tuple[str, list[Node]]:
     with_gpu = [node for node in nodes if node.gpus]
     if device == "cuda" and not with_gpu:
         raise UsageError("No node of the cluster has a GPU: leave out `device` cuda.")
-    if device == "cpu" or not with_gpu:
-        return "cpu", nodes
-    return "cuda", with_gpu
+    return ("cuda" if with_gpu and device != "cpu" else "cpu"), nodes
 
 
 def ask_nodes(ray: Any, nodes: Sequence[Node], device: str, root: PhotoRoot, record: Record) -> dict[str, NodeFacts]:
@@ -98,15 +98,15 @@ def ask_nodes(ray: Any, nodes: Sequence[Node], device: str, root: PhotoRoot, rec
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     remote = ray.remote(read_facts)
-    asked = {
-        node.address: remote.options(
+    asked = {}
+    for node in nodes:
+        on_gpu = device == "cuda" and node.gpus > 0
+        asked[node.address] = remote.options(
             num_cpus=0,
-            num_gpus=0.01 if device == "cuda" else 0,
+            num_gpus=0.01 if on_gpu else 0,
             max_retries=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False),
-        ).remote(device, root, record)
-        for node in nodes
-    }
+        ).remote("cuda" if on_gpu else "cpu", root, record)
     facts = {}
     for address, reference in asked.items():
         try:
@@ -135,16 +135,17 @@ def check_nodes(facts: Mapping[str, NodeFacts], device: str, root: PhotoRoot, re
                     f"{name} on node {address} of the cluster is {found}, and here {expected}: masks could differ; "
                     "install the same on all nodes."
                 )
-    if device == "cuda" and (without := [address for address, one in facts.items() if not one.cuda]):
+    without = [address for address, one in facts.items() if one.device == "cuda" and not one.cuda]
+    if device == "cuda" and without:
         raise SegError(
             f"{_names(without)} of the cluster has a GPU that torch cannot use there, and masks of CPUs and GPUs "
             "differ: repair it, or take `device` cpu."
         )
 
 
-def fastest_precision(facts: Mapping[str, NodeFacts]) -> str:
-    """The faster precision, on all nodes. Raises `SegError` if that differs."""
-    found = {one.fastest for one in facts.values()}
+def fastest_precision(facts: Mapping[str, NodeFacts], device: str) -> str:
+    """The faster precision, on all nodes with this device. Raises `SegError` if that differs."""
+    found = {one.fastest for one in facts.values() if one.device == device}
     if len(found) > 1:
         raise SegError("Some nodes of the cluster compute bf16 natively and some do not: name the `precision`.")
     return found.pop()

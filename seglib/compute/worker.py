@@ -84,12 +84,19 @@ class ComputeWorker:
     def stream(self, photos: Iterable[Photo], keep: Keep) -> None:
         """Compute photos, which are taken from the iterable as they are decoded, and call `keep` with each result.
 
+        See `stream_decoded`.
+        """
+        self.stream_decoded(self._decoders.decode(open_photos(self._job.root, photos)), keep)
+
+    def stream_decoded(self, decoded: Iterable[tuple[Record, DecodedImage | BadImage]], keep: Keep) -> None:
+        """Compute photos that are decoded already, or could not be, and call `keep` with each result.
+
         Photos with the same content are predicted once: `keep` gets the others without a mask, perhaps before the one
         with it. Raises what `keep` raises; whatever ends it, photos that are being predicted are finished and kept.
         """
         batches = Batcher(self._batch_size, self._job.settings.resize)
         with BatchThreadPool(thread_pool.default_thread_count(self.device)) as pool:
-            for record, outcome in self._decoders.decode(open_photos(self._job.root, photos)):
+            for record, outcome in decoded:
                 if isinstance(outcome, BadImage):
                     keep(PhotoFailure(record, outcome.reason, outcome.detail))
                 elif outcome.image_id in self._computed_ids or outcome.image_id in self._predicted_ids:

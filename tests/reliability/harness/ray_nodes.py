@@ -54,9 +54,12 @@ class RayNodes:
 
     @contextlib.contextmanager
     def run(
-        self, photos: Path, store: Path, *options: str, passes: Path, slow: float = 0.0
+        self, photos: Path, store: Path, *options: str, passes: Path, slow: float = 0.0, decoders: int = 0
     ) -> Iterator[subprocess.Popen[str]]:
-        """The command as a process, and afterwards its end."""
+        """The command as a process, and afterwards its end.
+
+        `decoders`: so many nodes only decode, as where the others have GPUs.
+        """
         command = [
             sys.executable,
             "-m",
@@ -70,7 +73,7 @@ class RayNodes:
         process = subprocess.Popen(
             [*command, "--store", str(store), "--model", "fake", "--precision", "fp32", "--on", "ray", *options],
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "SEGLIB_TEST_DECODERS": str(decoders)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -156,6 +159,7 @@ def main() -> int:
 
     from seglib.cli import main as command_line
     from seglib.cluster import engine
+    from seglib.cluster.engine import ActorResources
     from seglib.models import registry
     from seglib.store import writer
     from tests.conftest import fake_model
@@ -164,6 +168,8 @@ def main() -> int:
     setup = {"env_vars": variables, "worker_process_setup_hook": "tests.reliability.harness.ray_nodes.prepare_worker"}
     registry.MODELS["fake"] = fake_model(Path(passes).with_name("fake.safetensors"))
     writer.COMMIT_ROWS, engine.PHOTOS_PER_TASK = COMMIT_ROWS, PHOTOS_PER_TASK
+    if decoders := int(os.environ["SEGLIB_TEST_DECODERS"]):
+        engine.plan_actors = lambda found, *_: ActorResources(1, 0, len(found) - decoders, decoders)
     ray.init(address, runtime_env=setup, log_to_driver=False, logging_level="ERROR")
     return command_line.main([*arguments, "--batch-size", str(BATCH)])
 

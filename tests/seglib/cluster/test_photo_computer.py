@@ -9,7 +9,7 @@ import pytest
 
 from seglib.cluster import attempts, photo_computer
 from seglib.cluster.attempts import Attempts
-from seglib.cluster.photo_computer import Answer, PhotoComputer, assign
+from seglib.cluster.photo_computer import Answer, PhotoComputer, PhotoDecoder, assign
 from seglib.compute.worker import compute
 from seglib.errors import SegError, WeightsError
 from tests.seglib.compute.test_task import as_bytes, make_task
@@ -56,6 +56,25 @@ def test_it_answers_what_the_task_gives_with_weights_that_only_the_driver_has(ph
     by_path = {one.record["path"]: one for one in answer.results}
     assert as_bytes(by_path[one.record["path"]] for one in expected) == as_bytes(expected)
     assert (answer.device, counter._begun) == ("cpu", {})
+
+
+def test_photos_that_another_actor_has_decoded_give_the_same(photos, fake, counter):
+    task = make_task(photos, fake, workers=0)
+    assignment = assign(task.job, task.photos[0])
+    decoder, computer = PhotoDecoder(assignment), PhotoComputer(assignment, LocalActor(counter), True)
+    (answer,) = computer(decoder({"photos": [pickle.dumps(task.photos)]}))["answer"]
+    by_path = {one.record["path"]: one for one in pickle.loads(answer).results}
+    expected = compute(task)
+    assert as_bytes(by_path[one.record["path"]] for one in expected) == as_bytes(expected)
+
+
+def test_a_decoder_that_does_not_see_the_photos_is_an_answer(photos, fake, counter):
+    task = make_task(photos, fake, workers=0)
+    assignment = assign(task.job, task.photos[0])
+    blind = PhotoDecoder(replace(assignment, first=task.photos[0].record | {"path": "gone.jpg"}))
+    computer = PhotoComputer(assignment, LocalActor(counter), True)
+    (answer,) = computer(blind({"photos": [pickle.dumps(task.photos)]}))["answer"]
+    assert "does not see the photos" in str(pickle.loads(answer))
 
 
 def test_a_task_that_comes_again_is_computed_again(photos, fake, counter):
