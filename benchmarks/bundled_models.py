@@ -32,6 +32,7 @@ from seglib.classes import VOC_CLASSES
 from seglib.data import image as image_module
 from seglib.data.resize import Resize, input_resize, resize_image
 from seglib.models.fcn import fcn_mobilenet_v2
+from seglib.models.registry import IMAGENET_MEAN, IMAGENET_STD
 from seglib.training import dataset
 from seglib.training.trainer import normalise
 
@@ -151,7 +152,22 @@ def write_start(out: Path) -> None:
             for wanted, got in [(teacher.classifier(teacher.backbone(image)["out"]), model.logits(image))]
         ]
     print(f"largest difference of a logit: {float(max(differences)):.4f}")
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, out / "start.safetensors")
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, out / "start.safetensors", describe_start())
+
+
+def describe_start() -> dict[str, str]:
+    """Metadata as `seglib train` writes them, so that the weights can be averaged with those trained from them."""
+    return {
+        "architecture": "fcn_mobilenet_v2",
+        "options": json.dumps({"head": "fused"}),
+        "classes": json.dumps(VOC_CLASSES),
+        "trained_classes": json.dumps(VOC_CLASSES),
+        "resize": "224",
+        "net_side": "320",
+        "mean": json.dumps(IMAGENET_MEAN),
+        "std": json.dumps(IMAGENET_STD),
+    }
 
 
 def _to_batch(photo: Image.Image, resize: Resize) -> Tensor:

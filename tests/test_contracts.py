@@ -162,7 +162,7 @@ ALLOWED_IMPORTS = {
         "pickle",
         "pickle.loads(row['answer'])",
     },  # tasks and answers, between this program and its own actors
-    "seglib.cluster.photo_computer": {"pickle", "pickle.loads(photos)"},
+    "seglib.cluster.photo_computer": {"pickle", "pickle.loads(photos)", "pickle.loads(task)"},
 }
 
 ALLOWED_CALLS = {

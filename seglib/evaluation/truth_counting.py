@@ -148,7 +148,10 @@ def _count(
     failed: list[str] = []
     images = _find_images(store, files)
     # All counters are created first, so that no counting starts if one of them fails.
-    counters = [_TruthCounter(store, run, truth_record, images, wanted) for run, _ in jobs]
+    counters = [
+        _TruthCounter(store, run, truth_record, images, needs_model=any(one.lacking.probabilities for one in work))
+        for run, work in jobs
+    ]
     for counter, (_, work) in zip(counters, jobs, strict=True):
         appender = CountsWriter(store, counter.schemas)
         counter_threads = 1 if wanted.probabilities else threads  # the model already uses all cores
@@ -269,10 +272,11 @@ class _TruthCounter:
         run: Run,
         truth_record: GroundTruth,
         images: Mapping[str, tuple[PhotoRoot, str]],
-        wanted: Wanted,
+        *,
+        needs_model: bool,
     ) -> None:
         self.store, self._run, self._truth_record, self._images = store, run, truth_record, images
-        self._model = reproduce.resolve_run_model(store, run) if wanted.probabilities else None
+        self._model = reproduce.resolve_run_model(store, run) if needs_model else None
         folder = pair_counts.evaluation_folder(store, run.run, truth_record.id)
         self._boundary = pair_counts.boundary_folder(folder)
         self._calibration = pair_counts.calibration_folder(folder)

@@ -163,16 +163,21 @@ class ModelSpec:
 
 _torchvision_spec = partial(ModelSpec, source="torchvision")  # COCO_WITH_VOC_LABELS_V1, in torch's cache folder
 
+_ANIMALS_AND_SURROUNDINGS = tuple(
+    name for name in VOC_CLASSES if name not in ("aeroplane", "bird", "boat", "bottle", "bus", "diningtable", "train")
+)
+"""The classes of VOC's photos of animals, on which the bundled U-Net was trained."""
+
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
         ModelSpec(
             name="fcn_mobilenet_v2",
-            build=Builder("fcn", "fcn_mobilenet_v2", (("head", "context"),)),
+            build=Builder("fcn", "fcn_mobilenet_v2", (("head", "fused"),)),
             weights="fcn_mobilenet_v2_voc.safetensors",
-            sha256="64fb42d2c91a0913803f9160c453d1949ad910fe2e50476453eefa396c68c7fe",
-            parameters=3_078_021,
-            gflops=1.429,
+            sha256="380837efa0aba92fa3a137a8bfd5c29d894ce1c8d9ceab3f07311ce75325883a",
+            parameters=2_425_498,
+            gflops=1.267,
             source="embedded",
             resize=Resize("224"),
             net_side=320,
@@ -184,6 +189,7 @@ MODELS: dict[str, ModelSpec] = {
             build=Builder("unet", "unet_mobilenet_v2"),
             weights="unet_mobilenet_v2_voc.safetensors",
             sha256="44686acf6b2dd5d31edcefae1893feee30d6244b7b9945b7c5d3908c7f571171",
+            trained_classes=_ANIMALS_AND_SURROUNDINGS,
             parameters=3_272_634,
             gflops=3.304,
             source="embedded",

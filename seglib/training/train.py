@@ -338,7 +338,7 @@ def _architecture_options(config: TrainConfig, start: ModelSpec | None) -> tuple
             start.build, "options", ()
         )  # those that a checkpoint's layers tell
         return metadata.read_options(start.path) or found
-    head = {"head": "context"} if config.architecture == "fcn_mobilenet_v2" else {}
+    head = {"head": "fused"} if config.architecture in ("fcn_mobilenet_v2", "unet_mobilenet_v2") else {}
     chosen = {"upsampling": config.upsampling} if config.upsampling else {}
     return tuple((head | chosen).items())
 

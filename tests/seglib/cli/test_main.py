@@ -243,12 +243,16 @@ def test_models_lists_what_is_here(capsys):
     code, out, _ = call(capsys, "models")
     assert code == 0
     table, trainable = out.split("\n\n")
-    assert [line.split()[0] for line in table.splitlines()[1:]] == list(MODELS)
+    lines = [line for line in table.splitlines()[1:] if not line.startswith(" ")]
+    assert [line.split()[0] for line in lines] == list(MODELS)
+    assert "  never trained on aeroplane, bird, boat, bottle, bus, diningtable, train" in table.splitlines()
     assert "segnet" in trainable
     rows = [json.loads(line) for line in call(capsys, "models", "--json")[1].splitlines()]
     assert rows[0] | {"name": "fcn_mobilenet_v2", "here": True, "classes": 21, "net_side": 320} == rows[0]
+    assert rows[0]["untrained_classes"] == []
+    assert len(rows[1]["untrained_classes"]) == 7
     assert [row["net_side"] for row in rows[2:]] == [None] * (len(MODELS) - 2)
-    sees = {line.split()[0]: line.split()[3] for line in table.splitlines()[1:]}
+    sees = {line.split()[0]: line.split()[3] for line in lines}
     assert (sees["fcn_mobilenet_v2"], sees["fcn_resnet50"]) == ("short:320", "short:520")
 
 

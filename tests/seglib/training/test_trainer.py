@@ -345,10 +345,12 @@ def test_a_unet_takes_all_of_an_fcn_and_its_scores_if_they_are_of_the_same_class
     fcn = registry.MODELS["fcn_mobilenet_v2"]
     trained = loading.load(fcn).state_dict()
     new, filled = (
-        transfer.init_model("unet_mobilenet_v2", classes, options={}, seed=1, encoder=encoder).state_dict()
+        transfer.init_model(
+            "unet_mobilenet_v2", classes, options={"head": "fused"}, seed=1, encoder=encoder
+        ).state_dict()
         for encoder in (None, fcn.path)
     )
-    scores = {"classifier.classify.weight", "classifier.classify.bias"}
+    scores = {f"classifier.{layer}.{kind}" for layer in ("classify", "coarse") for kind in ("weight", "bias")}
     assert trained.keys() - new.keys() == set()
     for name, value in filled.items():
         taken = name in trained and (classes == VOC_CLASSES or name not in scores)

@@ -242,6 +242,10 @@ def test_the_head_that_a_checkpoint_has_is_the_one_that_is_trained_on(tmp_path):
     torch.save(loading.load(spec).state_dict(), file)
     config = start_config(tmp_path, spec.name, start=file)
     start = train._find_start_model(config, VOC_CLASSES)
+    assert train._architecture_options(config, start) == (("head", "fused"),)
+    older = registry.get_model_builder(spec.name, (("head", "context"),))(len(VOC_CLASSES))
+    torch.save(older.state_dict(), file)
+    start = train._find_start_model(config, VOC_CLASSES)
     assert train._architecture_options(config, start) == (("head", "context"),)
 
 
