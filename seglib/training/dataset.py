@@ -7,6 +7,7 @@ uint8 (H, W) class indices. Supported layouts: Pascal VOC (JPEGImages, Segmentat
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -173,7 +174,7 @@ def split_by_list(samples: Sequence[Sample], file: Path) -> tuple[list[Sample], 
     """Split into (training, validation): the images that a file names are held out.
 
     A line is an image's path, its name, or its stem, as in VOC's val.txt. Raises `UsageError` if the file cannot be
-    read, `DatasetError` if it names an image that is not there or leaves a part empty.
+    read, `DatasetError` if a line names no image or several, or if a part is empty.
     """
     named = set(read_text_lines(file))
     keys = {sample.name: _list_keys(sample.name) & named for sample in samples}
@@ -182,6 +183,10 @@ def split_by_list(samples: Sequence[Sample], file: Path) -> tuple[list[Sample], 
             f"{file.name!r} names {len(absent):,} photos that have no mask here, e.g. {min(absent)[:80]!r}: expected a "
             "photo's path, name or stem per line."
         )
+    uses = Counter(key for own in keys.values() for key in own)
+    if doubtful := [key for key, number in uses.items() if number > 1 and key not in keys]:
+        name = min(doubtful)
+        raise DatasetError(f"{file.name!r} names {name[:80]!r}, and {uses[name]} photos are called so: give the path.")
     held_out = [sample for sample in samples if keys[sample.name]]
     if not 0 < len(held_out) < len(samples):
         raise DatasetError(f"{file.name!r} holds out {len(held_out)} of {len(samples)} photos: both parts need some.")

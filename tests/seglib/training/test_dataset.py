@@ -161,6 +161,16 @@ def test_a_list_that_holds_out_something_else_is_a_sentence(tmp_path, lines, sen
         dataset.split_by_list(pairs, tmp_path / "val.txt")
 
 
+def test_a_name_in_a_list_that_several_photos_have_is_refused_and_their_paths_are_not(tmp_path):
+    pairs = [Sample(tmp_path, None, name, None) for name in ("a/one.jpg", "b/one.jpg", "c/two.jpg")]
+    for ambiguous in ("one", "one.jpg"):
+        (tmp_path / "val.txt").write_text(ambiguous)
+        with pytest.raises(DatasetError, match=f"names {ambiguous!r}, and 2 photos are called so: give the path"):
+            dataset.split_by_list(pairs, tmp_path / "val.txt")
+    (tmp_path / "val.txt").write_text("b/one.jpg")
+    assert dataset.split_by_list(pairs, tmp_path / "val.txt") == (pairs[::2], [pairs[1]])
+
+
 def test_photos_of_rare_classes_are_repeated_by_the_square_root_of_what_they_lack():
     """Four masks; class 1 is in one of them: sqrt(1 / 0.25) = 2; class 0 is in all, void is no class."""
     shows = np.zeros((4, 256), bool)
