@@ -182,7 +182,7 @@ def _is_valid_run(run: Run) -> bool:
         and (run.parameters is None or type(run.parameters) is int)
         and isinstance(run.schema, int)
         and are_valid_class_names(run.classes)
-        and set(run.untrained_classes) <= set(run.classes)
+        and all(name in run.classes for name in run.untrained_classes)
         and isinstance(run.recipe, dict)
         and isinstance(run.versions, dict)
         and isinstance(run.request, dict)

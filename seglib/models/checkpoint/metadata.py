@@ -47,8 +47,16 @@ def parse_class_names(value: object) -> tuple[str, ...]:
 
 
 def parse_trained_classes(about: dict[str, str]) -> tuple[str, ...] | None:
-    """`trained_classes`, those that the training showed; None if the file does not say. Raises `ValueError`."""
-    return parse_class_names(json.loads(about["trained_classes"])) if "trained_classes" in about else None
+    """`trained_classes`, those that the training showed; None if the file does not say.
+
+    Raises `ValueError` if they are not names, or not among the file's `classes`.
+    """
+    if "trained_classes" not in about:
+        return None
+    trained = parse_class_names(json.loads(about["trained_classes"]))
+    if "classes" in about and not set(trained) <= set(parse_class_names(json.loads(about["classes"]))):
+        raise ValueError
+    return trained
 
 
 def parse_rgb(value: object, *, positive: bool = False) -> tuple[float, float, float]:

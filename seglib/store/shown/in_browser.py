@@ -42,13 +42,14 @@ class ShownInBrowser:
         It ends with this program, or with `stop`. A second call shows the same dashboard again.
 
         Args:
-            port: Port to listen on; by default one that is free.
+            port: Port to listen on; by default one that is free, or that of the dashboard which is shown already.
             open_browser: Whether to open a window; without a display none is opened.
 
         Returns:
             The dashboard, which has an `address`.
 
         Raises:
+            UsageError: The dashboard of this store is shown already, on another port.
             SegError: The dashboard is not installed, or cannot start.
 
         Example:
@@ -60,6 +61,8 @@ class ShownInBrowser:
         if shown is None or not shown.is_running:
             shown = _started[key] = Dashboard(key, port)
             shown.wait()
+        elif port not in (None, shown.port):
+            raise UsageError(f"This store is shown at {shown.address} already: call its stop() first.")
         if open_browser:
             open_in_browser(shown.address)
         return shown

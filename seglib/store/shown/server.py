@@ -35,6 +35,7 @@ class Dashboard:
 
     Attributes:
         address: What to open in a browser.
+        port: The port of that address.
     """
 
     def __init__(self, store: Path, port: int | None) -> None:
@@ -44,11 +45,11 @@ class Dashboard:
         root = str(Path(found.origin).parents[1])  # in a checkout, the process finds it nowhere else
         self._folder = tempfile.TemporaryDirectory(prefix="seglib-dashboard-", ignore_cleanup_errors=True)
         self._picks, self._log = (Path(self._folder.name) / name for name in ("picks.parquet", "log.txt"))
-        self._port = port or _free_port()
-        self.address = f"http://{_HOST}:{self._port}"
+        self.port = port or _free_port()
+        self.address = f"http://{_HOST}:{self.port}"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-P", "-m", "dashboard", "--store", str(store), "--port", str(self._port)],
+                [sys.executable, "-P", "-m", "dashboard", "--store", str(store), "--port", str(self.port)],
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])),
@@ -77,7 +78,7 @@ class Dashboard:
             time.sleep(0.1)
 
     def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(_HOST, self._port, timeout=5)
+        connection = http.client.HTTPConnection(_HOST, self.port, timeout=5)
         with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/_stcore/health")
             return connection.getresponse().status == 200

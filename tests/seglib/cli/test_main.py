@@ -271,9 +271,10 @@ def test_models_says_what_a_file_was_trained_on_and_a_run_of_it_too(tmp_path, ca
     assert "fcn_mobilenet_v2 was never trained on yak" in call(capsys, *arguments)[2]
     assert Store(tmp_path / "s").run().untrained_classes == ("yak",)
     assert "never trained on yak" in call(capsys, "status", "--store", tmp_path / "s")[1]
-    save_file(state, file, about | {"trained_classes": "7"})
-    code, _, err = call(capsys, "models", file)
-    assert (code, "has metadata that cannot be read" in err) == (1, True)
+    for contradiction in ("7", '["background", "gnu"]', "[["):
+        save_file(state, file, about | {"trained_classes": contradiction})
+        code, _, err = call(capsys, "models", file)
+        assert (code, "has metadata that cannot be read" in err) == (1, True)
     assert call(capsys, "models", tmp_path / "nothing.safetensors")[0] == 1
 
 

@@ -212,7 +212,10 @@ def test_measures_are_those_of_the_table(filled):
 
 @pytest.mark.parametrize(
     "change",
-    [{"run": "../../x"}, {"classes": [1]}, {"invocations": [{}]}, {"recipe": []}, {"created": None}, {"model": {}}],
+    [
+        *({"run": "../../x"}, {"classes": [1]}, {"invocations": [{}]}, {"recipe": []}, {"created": None}),
+        *({"model": {}}, {"untrained_classes": [[1]]}, {"untrained_classes": ["yak"]}, {"untrained_classes": None}),
+    ],
 )
 def test_a_run_of_other_kinds_is_named(filled, change):
     file = next(filled.path.glob("runs/*/run.json"))

@@ -39,7 +39,9 @@ def test_a_store_is_shown_once_and_ends_with_the_program(store, never_opened, mo
         with urllib.request.urlopen(f"{shown.address}/_stcore/health", timeout=10) as answer:
             assert answer.read() == b"ok"
         assert shown.address.startswith("http://127.0.0.1:")
-        assert Store(store.path).show() is shown
+        assert Store(store.path).show() is store.show(shown.port) is shown
+        with pytest.raises(UsageError, match=f"shown at {shown.address} already"):
+            store.show(shown.port + 1)
         assert shown.address in repr(shown)
         assert f"href='{shown.address}'" in shown._repr_html_()
         assert list(store.selection().columns) == ["dataset", "path", "label", "image_id"]
